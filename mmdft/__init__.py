@@ -1,0 +1,37 @@
+"""Dynamic Fine-Tuning of vision-language models on visual math.
+
+    from mmdft import load_config, train, evaluate
+
+    config = load_config("configs/train/quick.yaml")
+    result = train(config)
+
+What is named here is imported when it is first used, so that `import mmdft` does not load torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmdft.config_loading import load_config
+    from mmdft.evals.run import EvalResult, evaluate
+    from mmdft.trainer import DFTTrainer
+    from mmdft.training import TrainResult, train
+
+__all__ = ["DFTTrainer", "EvalResult", "TrainResult", "evaluate", "load_config", "train"]
+
+_HOMES = {
+    "load_config": "mmdft.config_loading",
+    "train": "mmdft.training",
+    "TrainResult": "mmdft.training",
+    "evaluate": "mmdft.evals.run",
+    "EvalResult": "mmdft.evals.run",
+    "DFTTrainer": "mmdft.trainer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mmdft' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

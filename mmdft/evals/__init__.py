@@ -1,0 +1,1 @@
+"""From a benchmark to a report: prompts, generation, extraction, verdicts, statistics."""
