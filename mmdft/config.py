@@ -1,0 +1,350 @@
+"""A run's configuration as data: typed, frozen, an unknown key is an error. No torch here.
+
+`config_loading` reads these models from YAML and command-line overrides and writes them back.
+Relative paths are taken from the current working directory, wherever the YAML file lies.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from mmdft.training_fields import (
+    ALIASES,
+    Number,
+    WholeNumber,
+    check_training,
+    error_lines,
+    training_fields,
+)
+
+ObjectiveName = Literal["sft", "dft"]
+OBJECTIVE_NAMES: tuple[str, ...] = get_args(ObjectiveName)
+
+BenchmarkName = Literal["figures", "mathvision", "dynamath"]
+BENCHMARK_NAMES: tuple[str, ...] = get_args(BenchmarkName)
+
+ModelPart = Literal["vision", "projector", "language"]
+
+
+def _expand_home(path: Path) -> Path:
+    return Path(os.path.expanduser(path))
+
+
+UserPath = Annotated[Path, AfterValidator(_expand_home)]
+Positive = Annotated[WholeNumber, Field(gt=0)]
+NotNegative = Annotated[Number, Field(ge=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        # `model` is a section's name here, and pydantic keeps the prefix `model_` to itself.
+        protected_namespaces=(),
+    )
+
+
+def _check_pixels(smallest: int | None, largest: int | None, section: str = "") -> None:
+    if smallest is not None and largest is not None and smallest > largest:
+        where = f"{section}: " if section else ""
+        raise ValueError(f"{where}min_pixels {smallest} is larger than max_pixels {largest}")
+
+
+class LoraSettings(_Section):
+    """Train low-rank adapters instead of the model's own weights."""
+
+    r: Positive = 16
+    """Rank of the adapters."""
+    alpha: Annotated[Number, Field(gt=0)] = 32.0
+    """Scale of the adapters; their output is multiplied by alpha / r."""
+    dropout: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    """Dropout on the adapters' input."""
+    target_modules: list[str] | str = "all-linear"
+    """Names of the modules that get an adapter, a regular expression, or "all-linear"."""
+    modules_to_save: list[str] = []
+    """Modules trained in full beside the adapters, and saved with them."""
+
+
+class ModelConfig(_Section):
+    """Which model, and which of its parts are trained."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """Hub id, or the folder of a saved model."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub; None is the default branch."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model. Only for a source you trust."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """The weights' type in memory; "auto" keeps the one they were saved in."""
+    attn_implementation: str | None = None
+    """Attention kernel, such as "sdpa" or "flash_attention_2"; None lets transformers choose."""
+    freeze: list[ModelPart] = []
+    """Parts whose own weights are not trained."""
+    lora: LoraSettings | None = None
+    """Adapter settings; None trains the model's own weights."""
+
+    @model_validator(mode="after")
+    def _something_is_trained(self) -> Self:
+        if self.lora is None and set(self.freeze) == set(get_args(ModelPart)):
+            raise ValueError(
+                "freeze names every part and lora is not set, so nothing is trained; "
+                "leave a part out of freeze, or set lora"
+            )
+        return self
+
+
+class SourceConfig(_Section):
+    """One data file. A bare string stands for its path."""
+
+    path: UserPath
+    """The file, or the folder of a saved dataset."""
+    format: Literal["native", "messages", "wethink"] | None = None
+    """How a row is laid out; None detects it from the first row."""
+    image_root: UserPath | None = None
+    """Folder that image paths in the rows start from; None is the file's own folder."""
+    limit: Positive | None = None
+    """Use only this many rows, from the top; None uses all."""
+    reply: Literal["plain", "think", "boxed"] = "plain"
+    """How a row's reasoning and answer become the assistant's reply."""
+    system: str | None = None
+    """System prompt put before each conversation; None keeps the row's own, if any."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_alone(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str | Path) else value
+
+
+class DataConfig(_Section):
+    """What is trained on, and what the loss is validated on."""
+
+    train: list[SourceConfig] = []
+    """Training data; several sources are joined."""
+    validation: list[SourceConfig] = []
+    """Held-out data for the validation loss, used when training.eval_strategy is set."""
+    max_length: Positive = 4096
+    """Longest example in tokens, image tokens included. Longer ones are quarantined, never cut."""
+    min_pixels: Positive | None = None
+    """Smallest image area; smaller images are enlarged. None is the processor's own."""
+    max_pixels: Positive | None = None
+    """Largest image area; larger images are shrunk. None is the processor's own."""
+    on_bad_row: Literal["quarantine", "raise"] = "quarantine"
+    """Set a row that cannot be used aside with its reason, or stop at the first."""
+    max_bad_fraction: Annotated[Number, Field(ge=0, le=1)] = 0.01
+    """Stop when more than this share of the rows is quarantined."""
+
+    @model_validator(mode="after")
+    def _pixels_in_order(self) -> Self:
+        _check_pixels(self.min_pixels, self.max_pixels)
+        return self
+
+
+class ObjectiveConfig(_Section):
+    """The loss."""
+
+    name: ObjectiveName = "dft"
+    """sft: every answer token alike; dft: each weighted by its own detached probability."""
+    chunk_mb: Positive = 256
+    """Memory in MiB that the answer head may use for one chunk of logits."""
+
+
+class TrainingConfig(_Section):
+    """Every field of `transformers.TrainingArguments`, under its own name.
+
+    The fields below have a default of mmdft's own or are the ones looked for first. Any other is
+    checked against the installed transformers and passed through.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    output_dir: UserPath = Path("runs/train")
+    """The run folder: checkpoints, metrics, the resolved configuration."""
+    learning_rate: Annotated[Number, Field(ge=0)] = 5e-5
+    """Peak learning rate."""
+    per_device_train_batch_size: Positive = 1
+    """Examples in one forward pass on one device."""
+    per_device_eval_batch_size: Positive = 1
+    """Examples in one forward pass of the validation loss on one device."""
+    gradient_accumulation_steps: Positive = 16
+    """Forward passes in one optimizer step. The loss is the same for 8x1 as for 1x8."""
+    num_train_epochs: Annotated[Number, Field(gt=0)] = 1.0
+    """Passes over the data."""
+    max_steps: WholeNumber = -1
+    """Optimizer steps; above 0 it replaces num_train_epochs."""
+    lr_scheduler_type: str = "cosine"
+    """Course of the learning rate after the warm-up."""
+    warmup_steps: NotNegative = 0.1
+    """Warm-up: from 1 up a number of steps, below 1 a share of all steps."""
+    optim: str = "adamw_torch_fused"
+    """The optimizer."""
+    weight_decay: NotNegative = 0.0
+    """Weight decay; not applied to biases and norms."""
+    max_grad_norm: NotNegative = 1.0
+    """Gradients are clipped to this norm; 0 turns clipping off."""
+    seed: WholeNumber = 42
+    """Seed of the order of the data, the adapters and dropout."""
+    bf16: bool = False
+    """Mixed precision in bfloat16: the choice on GPUs since Ampere."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: much less memory, about a fifth slower."""
+    logging_steps: NotNegative = 10
+    """Log every so many steps; below 1 a share of all steps."""
+    save_strategy: str = "steps"
+    """When to save a checkpoint: no, steps, epoch or best."""
+    save_steps: NotNegative = 500
+    """Save every so many steps; below 1 a share of all steps."""
+    save_total_limit: Positive | None = 2
+    """Checkpoints kept, the oldest is deleted; None keeps all."""
+    eval_strategy: str = "no"
+    """When to compute the validation loss: no, steps or epoch. Needs data.validation."""
+    eval_steps: NotNegative | None = None
+    """With eval_strategy steps: every so many steps; None is logging_steps."""
+    report_to: str | list[str] | None = "none"
+    """Trackers to log to, such as wandb or tensorboard."""
+    run_name: str | None = None
+    """Name of the run in the trackers."""
+    dataloader_num_workers: Annotated[WholeNumber, Field(ge=0)] = 0
+    """Processes that open and prepare images ahead of the model; 4 is a good start on a GPU."""
+    remove_unused_columns: bool = False
+    """Must stay false: the collator needs every column."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check_against_transformers(
+        cls, value: Any, handler: ModelWrapValidatorHandler[Self]
+    ) -> Self:
+        if not isinstance(value, Mapping):
+            return handler(value)
+        # A key with a problem is not handed on, so that no key is told twice.
+        values, problems = check_training(value, declared=cls.model_fields)
+        try:
+            result = handler(values)
+        except ValidationError as error:
+            problems += error_lines(error)
+        if problems:
+            raise ValidationError.from_exception_data(cls.__name__, problems)
+        return result
+
+    @model_validator(mode="after")
+    def _choices_agree(self) -> Self:
+        extra = self.model_extra or {}
+        if self.bf16 and extra.get("fp16"):
+            raise ValueError("bf16 and fp16 are both true; choose one")
+        if extra.get("load_best_model_at_end") and self.eval_strategy == "no":
+            raise ValueError("load_best_model_at_end needs eval_strategy: steps or epoch")
+        return self
+
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments for `transformers.TrainingArguments`."""
+        values = {name: value for name, value in self if value is not None}
+        values["output_dir"] = str(self.output_dir)
+        for new, known in ALIASES.items():
+            if new in training_fields() and known in values:
+                values[new] = values.pop(known)
+        return values
+
+
+class BenchmarkConfig(_Section):
+    """One benchmark of an evaluation."""
+
+    name: BenchmarkName
+    """Which benchmark; it fixes the prompt and the official rule."""
+    path: UserPath
+    """Folder of its data."""
+    limit: Positive | None = None
+    """Ask only this many items, from the top; None asks all."""
+    label: str | None = None
+    """Name in the report, to tell two uses of one benchmark apart; None is its name."""
+
+
+class EvaluationConfig(_Section):
+    """What a checkpoint is asked, and how it answers."""
+
+    output_dir: UserPath | None = None
+    """The evaluation's folder; None puts it under runs/."""
+    benchmarks: list[BenchmarkConfig] = []
+    """The benchmarks to run."""
+    max_new_tokens: Positive = 1024
+    """Longest reply in tokens; a reply cut here is marked as truncated."""
+    batch_size: Positive = 8
+    """Items answered at once."""
+    temperature: NotNegative = 0.0
+    """0 always takes the likeliest token; above 0 samples."""
+    top_p: Annotated[Number, Field(gt=0, le=1)] = 1.0
+    """Sample from the likeliest tokens that together reach this probability."""
+    num_samples: Positive = 1
+    """Answers to each item."""
+    seed: WholeNumber = 0
+    """Seed of the sampling."""
+    min_pixels: Positive | None = None
+    """Smallest image area; None is data.min_pixels."""
+    max_pixels: Positive | None = None
+    """Largest image area; None is data.max_pixels."""
+    system: str | None = None
+    """System prompt; None has none."""
+
+    @field_validator("benchmarks")
+    @classmethod
+    def _labels_differ(cls, benchmarks: list[BenchmarkConfig]) -> list[BenchmarkConfig]:
+        labels = [benchmark.label or benchmark.name for benchmark in benchmarks]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise ValueError(f"two benchmarks are called {label!r}; give one another label")
+        return benchmarks
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Self:
+        if self.num_samples > 1 and self.temperature == 0:
+            raise ValueError(
+                f"num_samples is {self.num_samples} at temperature 0, which repeats one answer; "
+                "set temperature above 0"
+            )
+        return self
+
+
+class RunConfig(_Section):
+    """One run: a training, an evaluation, or both."""
+
+    model: ModelConfig
+    """Which model, and which of its parts are trained."""
+    data: DataConfig = DataConfig()
+    """What is trained on."""
+    objective: ObjectiveConfig = ObjectiveConfig()
+    """The loss."""
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    """Fields of transformers.TrainingArguments."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """What a checkpoint is asked, and how it answers."""
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        if self.training.eval_strategy != "no" and not self.data.validation:
+            raise ValueError(
+                f"training.eval_strategy is {self.training.eval_strategy!r} but data.validation "
+                "is empty; name a validation source, or set eval_strategy: no"
+            )
+        _check_pixels(*self.evaluation_pixels(), section="evaluation")
+        return self
+
+    def evaluation_pixels(self) -> tuple[int | None, int | None]:
+        """The evaluation's (min_pixels, max_pixels): its own, else the training data's."""
+        evaluation, data = self.evaluation, self.data
+        return (
+            data.min_pixels if evaluation.min_pixels is None else evaluation.min_pixels,
+            data.max_pixels if evaluation.max_pixels is None else evaluation.max_pixels,
+        )
