@@ -1,0 +1,104 @@
+"""From (family, seed, index, split) to a figure, and to which split a figure belongs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from difflib import get_close_matches
+from hashlib import blake2b
+from random import Random
+
+from mmdft.data.figures.canvas import Canvas
+from mmdft.data.figures.families import FAMILIES
+from mmdft.data.figures.figure import SPLITS, STYLES, Family, Figure, Params
+from mmdft.data.figures.questions import OOD_QUESTIONS, QUESTIONS
+from mmdft.errors import DataError
+
+MIN_SIZE, MAX_SIZE = 56, 1024
+# Of ten buckets of content, which belong to which split.
+BUCKETS = {0: "validation", 1: "test"}
+NUM_BUCKETS = 10
+MAX_DRAWS = 10_000
+
+
+def draw(family: str, *, seed: int, index: int, split: str = "train", size: int = 112) -> Figure:
+    """Draw one figure; the same arguments give the same figure, byte for byte.
+
+    Every (seed, family, split, index) has a random stream of its own. `size` changes the
+    resolution only: the figure shown is the same. Labels are made for 112 pixels and more;
+    below that their digits blur.
+
+    Args:
+        family: a key of `FAMILIES`.
+        seed: names a set of figures.
+        index: numbers the figures of a set, from 0.
+        split: "train", "validation" and "test" never share a figure; "ood" has other ranges,
+            questions and looks, listed in `mmdft.data.figures.families`.
+        size: the side of the picture in pixels, from 56 to 1024.
+
+    Raises:
+        DataError: an argument is not one of these; the message names the mend.
+    """
+    check_family(family)
+    check_split(split)
+    check_size(size)
+    if index < 0:
+        raise DataError(f"index must be 0 or more, got {index}")
+    entry = FAMILIES[family]
+    name = f"{seed}/{family}/{split}/{index}".encode()
+    rng = Random(int.from_bytes(blake2b(name, digest_size=16).digest(), "big"))
+    params = _sample(entry, rng, split)
+    questions = (OOD_QUESTIONS if split == "ood" else QUESTIONS)[family]
+    solution = entry.solve(params)
+    canvas = Canvas(size, STYLES[params["style"]])
+    entry.paint(canvas, params)
+    return Figure(
+        image=canvas.finish(),
+        question=rng.choice(questions).format(**params),
+        reasoning=solution.reasoning,
+        answer=solution.answer,
+        choices=solution.choices,
+        family=family,
+        params=params,
+    )
+
+
+def content_split(key: Iterable[str], params: Params) -> str:
+    """To which of train, validation and test a figure with these parameters belongs."""
+    content = json.dumps({name: params[name] for name in key}, sort_keys=True)
+    digest = blake2b(content.encode(), digest_size=8).digest()
+    return BUCKETS.get(int.from_bytes(digest, "big") % NUM_BUCKETS, "train")
+
+
+def _sample(entry: Family, rng: Random, split: str) -> Params:
+    if split == "ood":
+        return {"style": "shifted", **entry.sample(rng, entry.ood_ranges)}
+    for _ in range(MAX_DRAWS):
+        params = entry.sample(rng, entry.ranges)
+        if content_split(entry.key, params) == split:
+            return {"style": "plain", **params}
+    raise RuntimeError(f"no content for {split} in {MAX_DRAWS} draws; widen the family's ranges")
+
+
+def check_family(family: str) -> None:
+    """Raise DataError unless `family` is one of `FAMILIES`."""
+    if family not in FAMILIES:
+        raise DataError(f"unknown figure family '{family}'; {_nearest(family, FAMILIES)}")
+
+
+def check_split(split: str) -> None:
+    """Raise DataError unless `split` is one of `SPLITS`."""
+    if split not in SPLITS:
+        raise DataError(f"unknown split '{split}'; {_nearest(split, SPLITS)}")
+
+
+def check_size(size: int) -> None:
+    """Raise DataError unless pictures can be drawn at `size`."""
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise DataError(f"size must be from {MIN_SIZE} to {MAX_SIZE} pixels, got {size}")
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    names = list(names)
+    close = get_close_matches(name, names, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names)}"

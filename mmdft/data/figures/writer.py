@@ -1,0 +1,131 @@
+"""Figures on disk: one JSONL in the native format, with its PNGs beside it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from PIL.Image import Image
+
+from mmdft.data.figures.families import FAMILIES
+from mmdft.data.figures.figure import Figure
+from mmdft.data.figures.generate import check_family, check_size, check_split, draw
+from mmdft.errors import DataError
+from mmdft.files import write_bytes, write_jsonl
+
+_TRIES = 1000
+
+
+def write_figures(
+    out: Path,
+    *,
+    num: int,
+    split: str,
+    seed: int = 0,
+    families: Sequence[str] | None = None,
+    size: int = 112,
+    noise: float = 0.0,
+) -> Path:
+    """Write `num` figures of a split, families taking turns, and return the JSONL's path.
+
+    `out/<split>.jsonl` holds one row a figure; the PNGs lie under `out/images/<split>/`. The
+    JSONL is replaced last and at once, and a PNG's name carries a hash of its content, so a
+    failure on the way leaves an older set complete. PNGs of older sets are not removed. A family
+    with few distinct numbers repeats them, in other colours, when many are asked for.
+
+    Args:
+        out: the folder to write to; it is made if missing.
+        num: how many figures, in all families together.
+        split: "train", "validation", "test" or "ood".
+        seed: names the set.
+        families: which families, in turn; all of them if None.
+        size: the side of the pictures in pixels, from 56 to 1024.
+        noise: the share of rows, chosen at random, whose reasoning and answer are those of
+            another figure of the family: well-formed, and wrong. They have `"noisy": true` in
+            their `meta`. For training data; what is scored against should have none.
+
+    Raises:
+        DataError: an argument is wrong, or the folder cannot be written.
+    """
+    check_split(split)
+    check_size(size)
+    names = list(FAMILIES) if families is None else list(families)
+    for name in names:
+        check_family(name)
+    if not names:
+        raise DataError("no figure family asked for; name at least one, or leave families out")
+    if len(set(names)) < len(names):
+        raise DataError(f"a figure family is named twice in: {', '.join(names)}")
+    if not 0 <= noise < 1:
+        raise DataError(f"noise must be from 0 to below 1, got {noise}")
+    if num < 1:
+        raise DataError(f"num must be 1 or more, got {num}")
+    path = out / f"{split}.jsonl"
+    try:
+        rows = [
+            _write_row(
+                out,
+                family=names[i % len(names)],
+                index=i // len(names),
+                split=split,
+                seed=seed,
+                size=size,
+                noise=noise,
+            )
+            for i in range(num)
+        ]
+        write_jsonl(path, rows)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
+    return path
+
+
+def _write_row(
+    out: Path, *, family: str, index: int, split: str, seed: int, size: int, noise: float
+) -> dict[str, Any]:
+    figure = draw(family, seed=seed, index=index, split=split, size=size)
+    noisy = Random(f"noise:{family}:{split}:{seed}:{index}").random() < noise
+    shown = _other(figure, seed=seed, index=index, split=split) if noisy else figure
+    png = encode_png(figure.image)
+    digest = blake2b(png, digest_size=6).hexdigest()
+    name = f"images/{split}/{family}-{digest}.png"
+    target = out / name
+    if not (target.is_file() and target.read_bytes() == png):
+        write_bytes(target, png)
+    row: dict[str, Any] = {
+        "id": f"{family}-{split}-{seed}-{index}",
+        "images": [name],
+        "question": figure.question,
+        "reasoning": shown.reasoning,
+        "answer": shown.answer,
+    }
+    if figure.choices:
+        row["choices"] = list(figure.choices)
+    row["category"] = family
+    row["meta"] = {"split": split, "seed": seed, "params": figure.params}
+    if noisy:
+        row["meta"]["noisy"] = True
+    return row
+
+
+def _other(figure: Figure, *, seed: int, index: int, split: str) -> Figure:
+    """Another figure of the family whose answer differs and would be possible here."""
+    # Far beyond the indices of any set, so that no row is told of another row's figure.
+    first = 10**9 + index * _TRIES
+    for other_index in range(first, first + _TRIES):
+        other = draw(figure.family, seed=seed, index=other_index, split=split)
+        possible = not figure.choices or other.answer in figure.choices
+        if possible and other.answer != figure.answer:
+            return other
+    raise DataError(f"family {figure.family!r} has no other answer in {_TRIES} draws")
+
+
+def encode_png(image: Image) -> bytes:
+    """The picture as the bytes of a PNG file."""
+    stream = io.BytesIO()
+    image.save(stream, format="PNG")
+    return stream.getvalue()
