@@ -1,0 +1,60 @@
+"""Rendered examples to batches. The only place that pads, and the only one that writes -100."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mmdft.records import Rendered
+
+IGNORE = -100
+
+
+def collate_training(examples: Sequence[Rendered], pad_id: int) -> dict[str, Tensor]:
+    """Pad on the right to the longest example of the batch.
+
+    With pad 0, examples (ids 5 6 7, mask 0 1 1) and (ids 8 9, mask 0 1) become
+        input_ids      [[5, 6, 7], [8, 9, 0]]
+        attention_mask [[1, 1, 1], [1, 1, 0]]
+        labels         [[-100, 6, 7], [-100, 9, -100]]
+
+    Returns:
+        `input_ids`, `attention_mask`, `mm_token_type_ids` (1 where an image token stands) and
+        `labels`, all (batch, length) int64, and the images' tensors, concatenated in order.
+    """
+    batch = _pad(examples, pad_id, left=False)
+    labels = torch.full_like(batch["input_ids"], IGNORE)
+    for row, example in enumerate(examples):
+        mask = torch.tensor(example.mask)
+        labels[row, : len(mask)][mask] = batch["input_ids"][row, : len(mask)][mask]
+    return {**batch, "labels": labels, **_concatenate_images(examples)}
+
+
+def collate_generation(examples: Sequence[Rendered], pad_id: int) -> dict[str, Tensor]:
+    """Pad on the left, so that all prompts end where generation starts; no labels."""
+    return {**_pad(examples, pad_id, left=True), **_concatenate_images(examples)}
+
+
+def _pad(examples: Sequence[Rendered], pad_id: int, *, left: bool) -> dict[str, Tensor]:
+    length = max(len(example.ids) for example in examples)
+    shape = (len(examples), length)
+    ids = torch.full(shape, pad_id, dtype=torch.long)
+    attention = torch.zeros(shape, dtype=torch.long)
+    types = torch.zeros(shape, dtype=torch.long)
+    for row, example in enumerate(examples):
+        size = len(example.ids)
+        where = slice(length - size, length) if left else slice(0, size)
+        ids[row, where] = torch.tensor(example.ids)
+        attention[row, where] = 1
+        types[row, where] = torch.tensor(example.image_tokens, dtype=torch.long)
+    return {"input_ids": ids, "attention_mask": attention, "mm_token_type_ids": types}
+
+
+def _concatenate_images(examples: Sequence[Rendered]) -> dict[str, Tensor]:
+    names = {name for example in examples for name in example.images}
+    return {
+        name: torch.cat([e.images[name] for e in examples if name in e.images])
+        for name in sorted(names)
+    }

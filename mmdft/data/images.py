@@ -1,0 +1,132 @@
+"""Opening images safely, and fitting them to a pixel budget (qwen-vl-utils)."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from qwen_vl_utils import smart_resize
+
+from mmdft.errors import DataError, ModelError
+from mmdft.records import ImageRef
+
+# A decoded image of this size takes 300 MB; nothing that a VLM is shown comes near it.
+MAX_DECODED_PIXELS = 100_000_000
+# Beyond this the Qwen resize is undefined (qwen_vl_utils.vision_process.MAX_RATIO).
+MAX_ASPECT_RATIO = 200
+
+Image.init()
+# Not all that Pillow opens: EPS, for one, would run Ghostscript on the file.
+IMAGE_FORMATS = tuple(
+    name
+    for name in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+    if name in Image.OPEN
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelBudget:
+    """How large an image may be when the model sees it, in pixels (height times width)."""
+
+    min_pixels: int
+    max_pixels: int
+    patch_size: int
+    merge_size: int
+
+    @property
+    def factor(self) -> int:
+        """Sides are rounded to multiples of this; one square of it is one visual token."""
+        return self.patch_size * self.merge_size
+
+    def fitted_size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height that an image of this size is resized to."""
+        rows, columns = smart_resize(
+            height,
+            width,
+            factor=self.factor,
+            min_pixels=self.min_pixels,
+            max_pixels=self.max_pixels,
+        )
+        # Shrinking rounds a thin image's short side down to nothing; one visual token stays.
+        return max(columns, self.factor), max(rows, self.factor)
+
+    def num_tokens(self, width: int, height: int) -> int:
+        """Visual tokens of an image of this size, without opening it."""
+        columns, rows = self.fitted_size(width, height)
+        return (rows // self.factor) * (columns // self.factor)
+
+
+def pixel_budget(processor: Any, min_pixels: int | None, max_pixels: int | None) -> PixelBudget:
+    """The budget for a model's processor; what is None is the processor's own setting.
+
+    Raises:
+        ModelError: the processor is not of the Qwen-VL kind (patches merged into tokens).
+    """
+    images: Any = getattr(processor, "image_processor", None)
+    if not all(hasattr(images, name) for name in ("patch_size", "merge_size", "size")):
+        raise ModelError(
+            f"{type(processor).__name__} is not supported; "
+            "use a Qwen2-VL, Qwen2.5-VL or Qwen3-VL model"
+        )
+    smallest = min_pixels if min_pixels is not None else images.size["shortest_edge"]
+    largest = max_pixels if max_pixels is not None else images.size["longest_edge"]
+    return PixelBudget(
+        min_pixels=min(smallest, largest),
+        max_pixels=largest,
+        patch_size=images.patch_size,
+        merge_size=images.merge_size,
+    )
+
+
+def open_image(ref: ImageRef) -> Image.Image:
+    """Decode an image to RGB: upright, transparency on white, 16 bits scaled to 8.
+
+    Raises:
+        DataError: it cannot be decoded whole, is animated, too large or too elongated.
+    """
+    try:
+        source = ref.path or io.BytesIO(ref.data or b"")
+        with Image.open(source, formats=IMAGE_FORMATS) as image:
+            _check_size(image, ref)
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image), ref)
+    except DataError:
+        raise
+    except UnidentifiedImageError as error:
+        raise DataError(f"{ref.label}: not an image ({', '.join(IMAGE_FORMATS)})") from error
+    except Exception as error:  # Pillow reports broken files by any type there is
+        raise DataError(f"{ref.label}: cannot be decoded ({error})") from error
+
+
+def fit(image: Image.Image, budget: PixelBudget) -> Image.Image:
+    """Resize to the pixel budget, keeping the aspect ratio to within one visual token."""
+    # As qwen_vl_utils.fetch_image does, whose sizes can be zero.
+    return image.resize(budget.fitted_size(*image.size), Image.Resampling.BICUBIC)
+
+
+def _check_size(image: Image.Image, ref: ImageRef) -> None:
+    width, height = image.size
+    if width * height > MAX_DECODED_PIXELS:
+        raise DataError(f"{ref.label}: {width}x{height} pixels is too large; scale it down")
+    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
+        raise DataError(f"{ref.label}: {width}x{height} is too elongated; crop or pad it")
+    # A camera's MPO is a JPEG whose further frames are previews of the first.
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+        raise DataError(f"{ref.label}: animated, {image.n_frames} frames; save the one you mean")  # type: ignore[attr-defined]
+
+
+def _to_rgb(image: Image.Image, ref: ImageRef) -> Image.Image:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        # 16-bit greyscale is full scale at 65535; Pillow's own conversion clips it to white.
+        values = np.asarray(image, dtype=np.float64)
+        if image.mode == "F" or values.min() < 0 or values.max() > 65_535:
+            raise DataError(f"{ref.label}: 32-bit pixels have no fixed white; save it in 8 bits")
+        return Image.fromarray((values / 257).round().astype(np.uint8)).convert("RGB")
+    if "A" in image.getbands() or "transparency" in image.info:
+        overlay = image.convert("RGBA")
+        white = Image.new("RGBA", overlay.size, "white")
+        return Image.alpha_composite(white, overlay).convert("RGB")
+    return image.convert("RGB")

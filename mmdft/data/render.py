@@ -1,0 +1,194 @@
+"""Chat tokens and loss mask, built together; the generation prompt is the training prefix.
+
+The model's own chat template is rendered once with a mark in place of every text part. What stands
+between the marks is the template's, so its special tokens count; what replaces a mark is content,
+so special tokens in it are ordinary text. The mask is known by construction and never searched for:
+it covers the assistant's parts and the one special token that the template puts behind them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+
+from mmdft.data.images import PixelBudget, fit, open_image
+from mmdft.errors import DataError, ModelError
+from mmdft.records import Example, ImageRef, Rendered, Turn
+
+# Private-use characters: no chat template contains them, and content never goes through one.
+_MARK = re.compile("\ue000(\\d+)\ue001")
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A run of the chat: one special token, or plain text; `trained` is its loss mask."""
+
+    text: str
+    special: bool
+    trained: bool
+
+
+def render(example: Example, processor: Any, budget: PixelBudget) -> Rendered:
+    """Render a training example: all turns, with the assistant's replies trained on.
+
+    Args:
+        example: a conversation that ends with the assistant's reply.
+        processor: the model's `AutoProcessor`.
+        budget: the pixel budget its images are fitted to.
+
+    Raises:
+        DataError: an image cannot be opened, or the example has no reply to train on.
+        ModelError: the chat template does not allow the mask to be proven.
+    """
+    ids, mask = render_text(example.turns, processor, generate=False)
+    if not any(mask):
+        raise DataError("no assistant turn: there is nothing to train on")
+    return _with_images(example, ids, mask, processor, budget)
+
+
+def render_prompt(example: Example, processor: Any, budget: PixelBudget) -> Rendered:
+    """Render what the model is shown in evaluation: the turns before the last reply, and the
+    opening of the assistant's turn. Token for token the prefix that `render` trains after.
+    """  # noqa: D205 - the sentence is one
+    ids, mask = render_text(example.prompt, processor, generate=True)
+    return _with_images(example, ids, [False] * len(mask), processor, budget)
+
+
+def render_text(
+    turns: Sequence[Turn], processor: Any, *, generate: bool
+) -> tuple[list[int], list[bool]]:
+    """Token ids and mask of the turns, each image still a single placeholder token."""
+    for turn in turns:
+        if turn.role == "assistant" and not (turn.parts and all(map(_is_text, turn.parts))):
+            raise DataError("an assistant's turn must be text: only text can be trained on")
+    tokenizer = processor.tokenizer
+    ids: list[int] = []
+    mask: list[bool] = []
+    for piece in _merge(_pieces(turns, processor, generate)):
+        if piece.special:
+            tokens = [tokenizer.convert_tokens_to_ids(piece.text)]
+        else:
+            tokens = tokenizer(
+                piece.text, add_special_tokens=False, split_special_tokens=True
+            ).input_ids
+        ids += tokens
+        mask += [piece.trained] * len(tokens)
+    return ids, mask
+
+
+def num_tokens(ids: Sequence[int], sizes: Sequence[tuple[int, int]], budget: PixelBudget) -> int:
+    """Length with every placeholder expanded, from the images' (width, height) alone."""
+    return len(ids) - len(sizes) + sum(budget.num_tokens(w, h) for w, h in sizes)
+
+
+def _is_text(part: str | ImageRef) -> bool:
+    return isinstance(part, str)
+
+
+def _pieces(turns: Sequence[Turn], processor: Any, generate: bool) -> Iterator[_Piece]:
+    """Walk the template's output: its own text, and content where it put our marks."""
+    # (text, is it the assistant's, does it close its turn)
+    contents = [
+        (part, turn.role == "assistant", index == len(turn.parts) - 1)
+        for turn in turns
+        for index, part in enumerate(turn.parts)
+        if isinstance(part, str)
+    ]
+    marks = iter(range(len(contents)))
+    chat = [
+        {
+            "role": turn.role,
+            "content": [
+                {"type": "text", "text": f"\ue000{next(marks)}\ue001"}
+                if isinstance(part, str)
+                else {"type": "image"}
+                for part in turn.parts
+            ],
+        }
+        for turn in turns
+    ]
+    text = processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=generate)
+    fields = _MARK.split(text)
+    order = [int(number) for number in fields[1::2]]
+    if order != list(range(len(contents))):
+        raise ModelError("the chat template drops, repeats or reorders turns; the mask is unsure")
+    ends_reply = False
+    for position, field in enumerate(fields):
+        if position % 2:
+            content, trained, last = contents[int(field)]
+            ends_reply = trained and last
+            yield _Piece(content, special=False, trained=trained)
+            continue
+        around = list(_template_pieces(field, processor.tokenizer))
+        if ends_reply:
+            if not around or not around[0].special:
+                raise ModelError(
+                    "the chat template closes the assistant's turn without a special token; "
+                    "the mask is unsure"
+                )
+            around[0] = _Piece(around[0].text, special=True, trained=True)
+        yield from around
+
+
+def _template_pieces(text: str, tokenizer: Any) -> Iterator[_Piece]:
+    """Split the template's own text at its special tokens."""
+    specials = sorted(tokenizer.all_special_tokens, key=len, reverse=True)
+    pattern = "(" + "|".join(re.escape(token) for token in specials) + ")"
+    for index, field in enumerate(re.split(pattern, text)):
+        if field:
+            yield _Piece(field, special=index % 2 == 1, trained=False)
+
+
+def _merge(pieces: Iterator[_Piece]) -> Iterator[_Piece]:
+    """Join neighbouring plain text of one mask, so that it is tokenised as the template's users
+    tokenise it: the line "user" and the question in one go. A reply always starts a run of its own.
+    """  # noqa: D205 - the sentence is one
+    run: _Piece | None = None
+    for piece in pieces:
+        if run and not piece.special and not run.special and piece.trained == run.trained:
+            run = _Piece(run.text + piece.text, special=False, trained=run.trained)
+            continue
+        if run:
+            yield run
+        run = piece
+    if run:
+        yield run
+
+
+def _with_images(
+    example: Example, ids: list[int], mask: list[bool], processor: Any, budget: PixelBudget
+) -> Rendered:
+    """Open the images and expand each placeholder to the number of tokens its image has."""
+    images = [fit(open_image(ref), budget) for ref in example.images]
+    placeholder = processor.image_token_id
+    places = ids.count(placeholder)
+    if places != len(images):
+        raise ModelError(f"the chat template makes {places} placeholders for {len(images)} images")
+    tensors = _process(images, processor)
+    runs = iter(
+        (tensors["image_grid_thw"].prod(-1) // budget.merge_size**2).tolist() if images else ()
+    )
+    widths = [next(runs) if token == placeholder else 1 for token in ids]
+    spread = list(zip(ids, mask, widths, strict=True))
+    return Rendered(
+        id=example.id,
+        ids=tuple(token for token, _, width in spread for _ in range(width)),
+        mask=tuple(trained for _, trained, width in spread for _ in range(width)),
+        image_tokens=tuple(
+            token == placeholder for token, _, width in spread for _ in range(width)
+        ),
+        images=tensors,
+    )
+
+
+def _process(images: Sequence[Image.Image], processor: Any) -> dict[str, torch.Tensor]:
+    if not images:
+        return {}
+    # Already fitted to the budget by qwen-vl-utils: resizing twice would blur.
+    batch = processor.image_processor(images=list(images), do_resize=False, return_tensors="pt")
+    return {name: batch[name] for name in ("pixel_values", "image_grid_thw")}
