@@ -1,0 +1,133 @@
+"""Loading a model and its processor, freezing parts, adding adapters, counting what is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from mmdft.config import LoraSettings, ModelConfig
+from mmdft.errors import ModelError
+
+Part = Literal["vision", "projector", "language"]
+ADAPTER_FILE = "adapter_config.json"
+
+
+def load_processor(config: ModelConfig) -> Any:
+    """The model's own `AutoProcessor`, from a folder or the hub.
+
+    Raises:
+        ModelError: there is none; the message names `model.name` and the mend.
+    """
+    return _load(AutoProcessor, config, {})
+
+
+def load_model(config: ModelConfig) -> nn.Module:
+    """The model of a configuration, on the CPU, with its parts frozen and adapters added.
+
+    A folder that holds a LoRA adapter is loaded on top of the base model it names.
+
+    Raises:
+        ModelError: it cannot be found or is of no supported architecture.
+    """
+    dtype = config.dtype if config.dtype == "auto" else getattr(torch, config.dtype)
+    options = {"dtype": dtype, "attn_implementation": config.attn_implementation}
+    adapter = Path(config.name) / ADAPTER_FILE
+    if adapter.is_file():
+        return _load_adapter(config, options)
+    model = _load(AutoModelForImageTextToText, config, options)
+    if config.lora is not None:
+        return add_lora(model, config.lora, config.freeze)
+    freeze(model, config.freeze)
+    return model  # type: ignore[no-any-return]
+
+
+def part_of(parameter: str) -> Part:
+    """The part of the model that a parameter belongs to, by its dotted name."""
+    names = parameter.split(".")
+    if "visual" not in names:
+        return "language"
+    # Qwen3-VL also projects intermediate layers, by `deepstack_merger_list`.
+    return "projector" if any("merger" in name for name in names) else "vision"
+
+
+def freeze(model: nn.Module, parts: Sequence[Part]) -> None:
+    """Take the parameters of these parts out of training.
+
+    Raises:
+        ModelError: the model has no such part, so that nothing would be frozen.
+    """
+    present = {part_of(name) for name, _ in model.named_parameters()}
+    for part in parts:
+        if part not in present:
+            raise ModelError(f"model.freeze: {type(model).__name__} has no part {part!r}")
+    for name, parameter in model.named_parameters():
+        if part_of(name) in parts:
+            parameter.requires_grad_(False)
+
+
+def add_lora(model: nn.Module, lora: LoraSettings, without: Sequence[Part]) -> nn.Module:
+    """Freeze the model and add low-rank adapters, none of them in the parts `without`."""
+    from peft import LoraConfig, get_peft_model
+
+    excluded = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and part_of(name) in without
+    ]
+    settings = LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
+        modules_to_save=lora.modules_to_save or None,
+        exclude_modules=excluded or None,
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, settings)  # type: ignore[no-any-return]
+
+
+def parameter_summary(model: nn.Module) -> dict[str, dict[str, int]]:
+    """Parameters by part: `{"vision": {"total": n, "trainable": n}, ..., "all": {...}}`.
+
+    Tied weights count once.
+    """
+    parts: tuple[Part, ...] = ("vision", "projector", "language")
+    summary = {part: {"total": 0, "trainable": 0} for part in (*parts, "all")}
+    for name, parameter in model.named_parameters():
+        for key in (part_of(name), "all"):
+            summary[key]["total"] += parameter.numel()
+            summary[key]["trainable"] += parameter.numel() * parameter.requires_grad
+    return summary
+
+
+def _load_adapter(config: ModelConfig, options: Mapping[str, Any]) -> nn.Module:
+    from peft import PeftConfig, PeftModel
+
+    if config.lora is not None:
+        raise ModelError(f"model.lora: {config.name} is an adapter already; leave model.lora out")
+    base_name = PeftConfig.from_pretrained(config.name).base_model_name_or_path
+    base = _load(
+        AutoModelForImageTextToText, config.model_copy(update={"name": base_name}), options
+    )
+    model = PeftModel.from_pretrained(base, config.name, is_trainable=True)
+    return model  # type: ignore[no-any-return]
+
+
+def _load(auto_class: Any, config: ModelConfig, options: Mapping[str, Any]) -> Any:
+    try:
+        return auto_class.from_pretrained(
+            config.name,
+            revision=config.revision or "main",
+            trust_remote_code=config.trust_remote_code,
+            **options,
+        )
+    except (OSError, ValueError) as error:
+        # transformers reports a missing repository, a missing file, a wrong architecture and
+        # remote code that was not allowed by these two; the first line says which.
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise ModelError(f"model.name {config.name!r} cannot be loaded: {reason}") from error
