@@ -1,0 +1,150 @@
+"""Golden cases: each row is a response, what is read from it, by which stage, and why."""
+
+import time
+
+import pytest
+
+from mmdft.evals.extract import STAGES, extract
+
+LENGTHS = ("10 cm", "12 cm", "15 cm", "20 cm")
+ANIMALS = ("Kangaroo and rabbit", "Rabbit", "Kangaroo", "Beaver")
+YES_NO = ("Yes", "No")
+
+# response, choices, answer, stage, reason
+GOLDEN = [
+    # tags
+    ("<think>5</think><answer>7</answer>", (), "7", "tag", "thinking is not mined"),
+    ("<answer>3</answer> no: <answer>4</answer>", (), "4", "tag", "the last tag counts"),
+    ("<answer>It is 12 cm^2.</answer>", (), "12 cm^2", "tag", "a tag may hold a sentence"),
+    (r"<answer>\boxed{\frac{1}{2}}</answer>", (), r"\frac{1}{2}", "tag", "or a box"),
+    ("<answer>(B) 12 cm", LENGTHS, "B", "tag", "a stop string may have eaten the closing tag"),
+    ("<answer></answer> The answer is 4.", (), "4", "phrase", "an empty tag says nothing"),
+    ("so it is 5</think>\n<answer>6</answer>", (), "6", "tag", "the prompt opened the thinking"),
+    # thinking
+    ("<think>the answer is 5", (), None, "none", "thinking that never ended concludes nothing"),
+    ("<think>\\boxed{5}</think>", (), None, "none", "an answer only thought is not given"),
+    ("The answer is 5</think>The answer is 7.", (), "7", "phrase", "a lone closing tag"),
+    # boxes
+    (r"\boxed{5}, then \boxed{\frac{1}{2}}", (), r"\frac{1}{2}", "boxed", "the last box, nested"),
+    (r"\boxed{5} and \boxed{6", (), "5", "boxed", "the last balanced box"),
+    (r"$\boxed{\{1, 2\}}$", (), r"\{1, 2\}", "boxed", "set braces do not close the box"),
+    (r"Final answer: \boxed{(B)}", LENGTHS, "B", "boxed", "a letter in a box"),
+    (r"\boxed{\text{12 cm}}", LENGTHS, "B", "boxed", "an option's text in a box"),
+    (r"\boxed{(A) and (B)}", LENGTHS, "(A) and (B)", "boxed", "two options are not the first"),
+    (r"The answer is 3. \boxed{4}", (), "4", "boxed", "a box goes before a phrase"),
+    # phrases
+    ("The answer is 5. No, the answer is 6.", (), "6", "phrase", "the last phrase"),
+    ("**Answer:** 12 cm", (), "12 cm", "phrase", "Markdown around the colon"),
+    ("**Answer: 12 cm**", (), "12 cm", "phrase", "Markdown around all"),
+    ("The final answer is:\n\n$$\n\\frac{3}{4}\n$$", (), r"\frac{3}{4}", "phrase", "display math"),
+    ("the correct option is (C).", LENGTHS, "C", "phrase", "another way to say it"),
+    ("The answer is **B. 12 cm**.", LENGTHS, "B", "phrase", "letter and wording agree"),
+    ("The answer is B because 12 > 10.", LENGTHS, "B", "phrase", "the reason is cut off"),
+    ("Therefore, the answer is yes.", YES_NO, "A", "phrase", "an option's text in another case"),
+    ("The answer is about 5.2 m", (), "5.2 m", "phrase", "a filler is not the answer"),
+    ("The answer is 12 square centimeters in total", (), "12", "phrase", "words trail the value"),
+    ("The answer is 1,234.5 dollars.", (), "1,234.5 dollars", "phrase", "a comma inside a number"),
+    ("The answer is .5", (), ".5", "phrase", "a number's own point is kept"),
+    (r"the answer is $3\sqrt{2}$ cm.", (), r"3\sqrt{2}", "phrase", "inline math, then a unit"),
+    ("Answer: [1, 6, 2, 0, 5]", (), "[1, 6, 2, 0, 5]", "phrase", "a list is one answer"),
+    ("so the answer is y = 2x + 3.", (), "y = 2x + 3", "phrase", "a formula"),
+    ("答案是 12。", (), "12", "phrase", "Chinese"),
+    ("Answer: the gap is about 20 years.</s>", (), "20 years", "phrase", "a sentence as answer"),
+    ("The answer is 13 cm.", LENGTHS, "13 cm", "phrase", "a value that is no option is given"),
+    ("The answer is not B.", LENGTHS, None, "none", "a negation commits to nothing"),
+    ("The answer is A or B", LENGTHS, None, "none", "nor does a choice of two"),
+    ("The answer is (A), (B), and (C).", LENGTHS, None, "none", "nor a list of letters"),
+    # letters
+    ("B", LENGTHS, "B", "letter", "the whole response"),
+    ("(b)", LENGTHS, "B", "letter", "in lower case"),
+    ("**C**", LENGTHS, "C", "letter", "bold"),
+    (r"$\text{B}$", LENGTHS, "B", "letter", "in math"),
+    ("B. 12 cm\n\nBecause 3 * 4 = 12.", LENGTHS, "B", "letter", "the first line commits"),
+    ("Option D is correct.", LENGTHS, "D", "letter", "named"),
+    ("We add. So B is the correct choice.", LENGTHS, "B", "letter", "named in a sentence"),
+    ("(A) is not so. (B) is wrong. (C) fits.", LENGTHS, "C", "letter", "others are ruled out"),
+    ("A. 10 cm\nB. 12 cm\nC. 15 cm", LENGTHS, None, "none", "the options repeated"),
+    ("A triangle has three sides.", LENGTHS, None, "none", "an article is no letter"),
+    ("Z", LENGTHS, "Z", "bare", "a letter that is no option is an answer, and wrong"),
+    # an option's text
+    ("It must be the kangaroo.", ANIMALS, "C", "choice_text", "one option is named"),
+    ("kangaroo and rabbit", ANIMALS, "A", "choice_text", "the longer option, not those inside it"),
+    ("It is a rabbit or a beaver.", ANIMALS, None, "none", "two options are named"),
+    ("No, the function is not periodic.", YES_NO, "B", "choice_text", "the opening word answers"),
+    ("The side is 12 cm.", LENGTHS, "B", "choice_text", "a value that is an option"),
+    ("The side is 112 cm.", LENGTHS, "112 cm", "number", "12 is not in 112"),
+    # nothing but an answer
+    ("Thursday", (), "Thursday", "bare", "a word"),
+    (r"$\frac{3}{4}$.", (), r"\frac{3}{4}", "bare", "a formula"),
+    ("x = 3", (), "x = 3", "bare", "an equation"),
+    ("(3, -4)", (), "(3, -4)", "bare", "a pair"),
+    ("13:18", (), "13:18", "bare", "a time"),
+    # the number a conclusion ends in
+    ("We add 3 and 4. So x = 3 + 4 = 7.", (), "7", "number", "after the last equals sign"),
+    ("The perimeter is 12 cm because it has 4 sides.", (), "12 cm", "number", "not in the reason"),
+    ("The area is 12 cm^2.", (), "12 cm^2", "number", "an exponent is not the answer"),
+    ("The length is 12cm.", (), "12cm", "number", "a unit without a space"),
+    (r"It is \(\frac{11\pi}{6}\) square feet.", (), r"\frac{11\pi}{6}", "number", "inline math"),
+    ("It has 5 sides.", (), "5", "number", "the only number"),
+    ("There are 12 apples and 5 pears.", (), None, "none", "two numbers commit to neither"),
+    ("It is lower than 0.2%.", (), None, "none", "a bound is not a value"),
+    ("I cannot determine the 3 angles.", (), None, "none", "a refusal"),
+    ("Is it 5?", (), None, "none", "a question"),
+    ("", (), None, "none", "nothing was written"),
+    (" \n ", (), None, "none", "nor here"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("response", "choices", "answer", "stage", "reason"), GOLDEN, ids=[row[4] for row in GOLDEN]
+)
+def test_golden(response, choices, answer, stage, reason):
+    found = extract(response, choices=choices)
+    assert (found.answer, found.stage) == (answer, stage), reason
+
+
+# A response that the token limit cut off has not concluded: only explicit marks are read.
+TRUNCATED = [
+    (r"so \boxed{5}. Let us check", "5", "boxed"),
+    ("<answer>5</answer> and", "5", "tag"),
+    ("The answer is 5. Let us", "5", "phrase"),
+    ("The answer is 5", None, "none"),  # of 52?
+    ("<answer>5", None, "none"),
+    ("so x = 5", None, "none"),
+    ("B", None, "none"),
+]
+
+
+@pytest.mark.parametrize(("response", "answer", "stage"), TRUNCATED)
+def test_truncated(response, answer, stage):
+    found = extract(response, choices=(), truncated=True)
+    assert (found.answer, found.stage) == (answer, stage)
+
+
+def test_every_stage_has_a_golden_case():
+    assert {row[3] for row in GOLDEN} == {name for name, _, _ in STAGES} | {"none"}
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "\\boxed{",
+        "{",
+        "answer is ",
+        "<answer>",
+        "<think>",
+        "1 ",
+        "a",
+        "$",
+        "**",
+        "\\(",
+        "A. ",
+        "is ",
+    ],
+)
+def test_degenerate_responses_take_no_time(part):
+    response = part * (60_000 // len(part))
+    start = time.monotonic()
+    extract(response, choices=LENGTHS)
+    extract(response)
+    assert time.monotonic() - start < 3
