@@ -1,0 +1,5 @@
+"""`python -m mmdft` is the command `mmdft`."""
+
+from mmdft.cli import main
+
+main()

@@ -1,0 +1,288 @@
+"""The command line: `mmdft <verb>`.
+
+Each verb imports what it runs inside its own function, after the configuration has been read, so
+that `--help` and a mistake in a configuration never wait for torch.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from mmdft.errors import ConfigError, MmdftError
+
+if TYPE_CHECKING:
+    from mmdft.config import RunConfig
+
+# Written out here because the modules they come from are too slow to import for `--help`; a test
+# holds them equal.
+BENCHMARKS = ("figures", "mathvision", "dynamath")
+FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
+SPLITS = ("train", "validation", "test", "ood")
+
+_MENDS: Mapping[int, str] = {
+    errno.ENOSPC: "free some space, then run the same command again",
+    errno.EDQUOT: "free some space, then run the same command again",
+    errno.EACCES: "change the permissions, or choose another place",
+    errno.EPERM: "change the permissions, or choose another place",
+    errno.EROFS: "choose another place",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "a part of the path is a file; choose another place",
+    errno.EISDIR: "the path is a folder; give a file",
+    errno.EEXIST: "choose another place",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+}
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class _Verbs(click.Group):
+    """Tells the errors a user can mend in one line each; a bug keeps its traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # as defined below, not by the alphabet
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (MmdftError, OSError, KeyboardInterrupt) as error:
+            if isinstance(error, BrokenPipeError):  # our reader left; click ends quietly
+                raise
+            if ctx.meta.get(_DEBUG):
+                traceback.print_exc()
+            for line in _describe(error):
+                click.echo(line, err=True)
+            ctx.exit(2 if isinstance(error, ConfigError) else 1)
+
+
+def _describe(error: BaseException) -> list[str]:
+    if isinstance(error, KeyboardInterrupt):
+        return ["interrupted; run the same command again to continue"]
+    if isinstance(error, OSError) and error.errno is not None and error.strerror is not None:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        mend = _MENDS.get(error.errno)
+        return [f"error: {where}{error.strerror}" + (f"; {mend}" if mend else "")]
+    if isinstance(error, OSError):
+        return [f"error: {' '.join(str(error).split())}"]
+    return [f"error: {line}" for line in str(error).splitlines()]
+
+
+_DEBUG = f"{__name__}.debug"
+
+
+def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    # The group and the verb both take the flag, and share `meta`.
+    if value:
+        ctx.meta[_DEBUG] = True
+
+
+_debug_option = click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    callback=_set_debug,
+    help="Show the traceback of an error.",
+)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+_existing = click.Path(exists=True, path_type=Path)
+_any_path = click.Path(path_type=Path)
+
+
+def _config_arguments(function: _Function) -> _Function:
+    overrides = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+    return click.argument("config", type=_any_path)(overrides(function))
+
+
+def _split(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
+    if value is None:
+        return None
+    return [word.strip() for word in value.split(",") if word.strip()]
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mmdft", message="mmdft %(version)s")
+@_debug_option
+def cli() -> None:
+    """Dynamic Fine-Tuning of vision-language models on visual math.
+
+    Exit status: 0 done, 1 failed, 2 wrong use or configuration.
+    """
+
+
+@cli.command()
+@click.option("--out", type=_any_path, default=Path("runs/quickstart"), show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@_json_option
+@_debug_option
+def quickstart(out: Path, seed: int, as_json: bool) -> None:
+    """Draw data, train a tiny model on it and evaluate it, on a CPU, in minutes."""
+    from mmdft.quickstart import quickstart as run
+
+    _print_path(run(out, seed), "report", as_json)
+
+
+@cli.command()
+@_config_arguments
+@_json_option
+@_debug_option
+def train(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Train as the file CONFIG says; KEY=VALUE overrides one of its settings.
+
+    The same command again goes on where an interrupted run stopped.
+
+    Example: mmdft train configs/train/NAME.yaml training.learning_rate=1e-5
+    """
+    settings = _load(config, overrides)
+    if not settings.data.train:
+        _refuse(config, "data.train", "training needs a data file, such as data.train=[rows.jsonl]")
+    from mmdft.training import train as run
+
+    result = run(settings)
+    _print_result({"run_dir": str(result.run_dir)}, result.summary, as_json)
+
+
+@cli.command(name="eval")
+@_config_arguments
+@_json_option
+@_debug_option
+def evaluate(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Evaluate the model that CONFIG names on its benchmarks.
+
+    The same command again goes on where an interrupted run stopped.
+
+    Example: mmdft eval configs/eval/NAME.yaml model.name=runs/train evaluation.batch_size=4
+    """
+    settings = _load(config, overrides)
+    if not settings.evaluation.benchmarks:
+        _refuse(
+            config,
+            "evaluation.benchmarks",
+            "an evaluation needs a benchmark, "
+            "such as evaluation.benchmarks=[{name: figures, path: FOLDER}]",
+        )
+    from mmdft.evals.run import evaluate as run
+
+    result = run(settings)
+    _print_result({"run_dir": str(result.run_dir)}, result.summary, as_json)
+
+
+@cli.command()
+@click.argument("predictions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--benchmark", type=click.Choice(BENCHMARKS), required=True)
+@click.option("--data", type=_existing, required=True, help="Folder of the benchmark's data.")
+@click.option("--rules", callback=_split, help="Rule sets, by commas. [default: the benchmark's]")
+@click.option("--out", type=_any_path, help="Verdicts. [default: beside PREDICTIONS]")
+@_json_option
+@_debug_option
+def score(
+    predictions: Path,
+    benchmark: str,
+    data: Path,
+    rules: Sequence[str] | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Give verdicts on the answers in the file PREDICTIONS, without a model."""
+    if out is None:
+        stem = predictions.name.removesuffix(".gz").removesuffix(".jsonl")
+        out = predictions.with_name(f"{stem}.verdicts.jsonl")
+    from mmdft.evals.scoring import score_file
+
+    summary = score_file(predictions, benchmark=benchmark, data=data, rules=rules, out=out)
+    _print_result({"out": str(out)}, summary, as_json)
+
+
+@cli.command()
+@click.argument("out", type=_any_path)
+@click.option("--num", type=click.IntRange(min=1), default=1000, show_default=True)
+@click.option("--split", type=click.Choice(SPLITS), default="train", show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--families", callback=_split, help="Kinds of figure, by commas. [default: all]")
+@click.option(
+    "--size", type=click.IntRange(56, 1024), default=112, show_default=True, help="Pixels."
+)
+@click.option("--noise", type=float, default=0.0, show_default=True, help="Share of wrong rows.")
+@_json_option
+@_debug_option
+def figures(
+    out: Path,
+    num: int,
+    split: str,
+    seed: int,
+    families: Sequence[str] | None,
+    size: int,
+    noise: float,
+    as_json: bool,
+) -> None:
+    """Draw geometry and charts with exact answers into the folder OUT."""
+    from mmdft.data.figures import write_figures
+
+    path = write_figures(
+        out, num=num, split=split, seed=seed, families=families, size=size, noise=noise
+    )
+    _print_path(path, "path", as_json)
+
+
+@cli.command()
+@click.argument("out", type=_any_path)
+@click.option("--family", type=click.Choice(FAMILIES), required=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@_json_option
+@_debug_option
+def tiny(out: Path, family: str, seed: int, as_json: bool) -> None:
+    """Write a tiny model with random weights into the folder OUT, as the hub lays it out."""
+    from mmdft.tiny import build_tiny
+
+    build_tiny(out, family=family, seed=seed)
+    _print_path(out, "path", as_json)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and end the process with its exit status."""
+    cli.main(args=arguments, prog_name="mmdft")
+
+
+def _load(path: Path, overrides: Sequence[str]) -> RunConfig:
+    from mmdft.config_loading import load_config
+
+    return load_config(path, overrides)
+
+
+def _refuse(path: Path, key: str, mend: str) -> NoReturn:
+    raise ConfigError(f"{path}: {key}: missing; {mend}")
+
+
+def _print_path(path: Path, name: str, as_json: bool) -> None:
+    click.echo(json.dumps({name: str(path)}) if as_json else str(path))
+
+
+def _print_result(head: Mapping[str, str], summary: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({**head, "summary": summary}, default=str, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_header=False)
+    for name, value in _flatten(summary):
+        shown = f"{value:.6g}" if isinstance(value, float) else str(value)
+        table.add_row(Text(name), Text(shown))  # plain text: a value may look like rich's markup
+    for path in head.values():
+        click.echo(path)
+    if table.rows:
+        Console().print(table)
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

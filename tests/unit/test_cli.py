@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import errno
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mmdft import cli
+from mmdft.config import BENCHMARK_NAMES, RunConfig
+from mmdft.errors import DataError
+
+HEAVY = ("torch", "transformers", "datasets", "peft", "matplotlib")
+VERBS = ("quickstart", "train", "eval", "score", "figures", "tiny")
+
+
+@pytest.fixture
+def run_yaml(tmp_path: Path) -> Path:
+    path = tmp_path / "run.yaml"
+    path.write_text(
+        "model: {name: m}\n"
+        "data: {train: [rows.jsonl]}\n"
+        "evaluation: {benchmarks: [{name: figures, path: x}]}\n"
+    )
+    return path
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli.cli, [str(argument) for argument in arguments])
+
+
+def fake(monkeypatch: pytest.MonkeyPatch, module: str, name: str, function: Any) -> None:
+    """Put a module with one function in the place of a real one."""
+    stand_in = ModuleType(module)
+    setattr(stand_in, name, function)
+    monkeypatch.setitem(sys.modules, module, stand_in)
+
+
+def raising(error: BaseException) -> Any:
+    def _raise(*_: Any, **__: Any) -> None:
+        raise error
+
+    return _raise
+
+
+def process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mmdft", *map(str, arguments)], capture_output=True, text=True
+    )
+
+
+# Nothing heavy before it is needed
+
+
+def modules_after(*arguments: str | Path) -> set[str]:
+    code = (
+        "import sys\n"
+        "from mmdft.cli import main\n"
+        "try:\n"
+        f"    main({[str(argument) for argument in arguments]!r})\n"
+        "except SystemExit:\n"
+        "    print('\\n', *sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("arguments", [("--help",), *((verb, "--help") for verb in VERBS)])
+def test_help_loads_nothing_slow(arguments: tuple[str, ...]) -> None:
+    loaded = modules_after(*arguments)
+    assert "mmdft.cli" in loaded
+    # pydantic and rich are light, but not so light that help should wait for them.
+    assert loaded.isdisjoint({*HEAVY, "pydantic", "rich", "numpy"})
+
+
+@pytest.mark.parametrize("override", ["training.learning_rat=1", "data.train=[]"])
+def test_a_wrong_configuration_is_told_before_torch(run_yaml: Path, override: str) -> None:
+    loaded = modules_after("train", run_yaml, override)
+    assert "mmdft.config" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+# Exit statuses, in real processes
+
+
+def test_a_missing_file_ends_with_2(tmp_path: Path) -> None:
+    done = process("train", tmp_path / "none.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: {tmp_path}/none.yaml: no such file\n"
+
+
+def test_mistakes_end_with_2_one_line_each(run_yaml: Path) -> None:
+    run_yaml.write_text("model: {name: m}\ntraining: {learning_rat: 1, seed: x}\n")
+    done = process("train", run_yaml)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"error: {run_yaml}:2: training.learning_rat: unknown key; "
+        "did you mean training.learning_rate?\n"
+        f"error: {run_yaml}:2: training.seed: got 'x', expected a whole number\n"
+    )
+
+
+def test_a_bad_override_ends_with_2(run_yaml: Path) -> None:
+    done = process("eval", run_yaml, "evaluation.batch_size=many")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: command line: evaluation.batch_size: got 'many', expected a whole number\n"
+    )
+
+
+def test_an_unknown_verb_ends_with_2() -> None:
+    done = process("trian")
+    assert done.returncode == 2
+    assert "No such command 'trian'" in done.stderr
+
+
+# Errors
+
+
+def test_a_verb_needs_its_part_of_the_configuration(run_yaml: Path) -> None:
+    result = run("train", run_yaml, "data.train=[]")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"error: {run_yaml}: data.train: missing; "
+        "training needs a data file, such as data.train=[rows.jsonl]\n"
+    )
+    result = run("eval", run_yaml, "evaluation.benchmarks=[]")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {run_yaml}: evaluation.benchmarks: missing; ")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (DataError("rows.jsonl:3: not JSON"), "error: rows.jsonl:3: not JSON"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "runs/a/model.bin"),
+            "error: runs/a/model.bin: No space left on device; "
+            "free some space, then run the same command again",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/out"),
+            "error: /out: Permission denied; change the permissions, or choose another place",
+        ),
+        (OSError("no model\n called m"), "error: no model called m"),
+        (KeyboardInterrupt(), "interrupted; run the same command again to continue"),
+    ],
+)
+def test_failures_end_with_1_and_a_line(
+    run_yaml: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, line: str
+) -> None:
+    fake(monkeypatch, "mmdft.training", "train", raising(error))
+    result = run("train", run_yaml)
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"{line}\n")
+
+
+def test_a_bug_keeps_its_traceback(run_yaml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake(monkeypatch, "mmdft.training", "train", raising(ZeroDivisionError("bug")))
+    result = run("train", run_yaml)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, ZeroDivisionError)
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_debug_shows_the_traceback_and_keeps_the_status(tmp_path: Path, before: bool) -> None:
+    verb = ["train", str(tmp_path / "none.yaml")]
+    result = run("--debug", *verb) if before else run(*verb, "--debug")
+    assert result.exit_code == 2
+    assert "Traceback (most recent call last)" in result.stderr
+    assert result.stderr.endswith(f"error: {tmp_path}/none.yaml: no such file\n")
+
+
+# What the verbs call, and print
+
+
+@pytest.mark.parametrize(
+    ("verb", "module", "function"),
+    [("train", "mmdft.training", "train"), ("eval", "mmdft.evals.run", "evaluate")],
+)
+def test_train_and_eval(
+    run_yaml: Path, monkeypatch: pytest.MonkeyPatch, verb: str, module: str, function: str
+) -> None:
+    seen: list[RunConfig] = []
+
+    def stand_in(config: RunConfig) -> SimpleNamespace:
+        seen.append(config)
+        summary = {"loss": 0.123456789, "figures": {"accuracy": 0.5, "n": [10]}}
+        return SimpleNamespace(run_dir=Path("runs/a"), summary=summary)
+
+    fake(monkeypatch, module, function, stand_in)
+    result = run(verb, run_yaml, "objective.name=sft")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert seen[0].objective.name == "sft"
+    assert result.stdout.startswith("runs/a\n")
+    for text in ("loss", "0.123457", "figures.accuracy", "0.5", "figures.n", "[10]"):
+        assert text in result.stdout
+    result = run(verb, run_yaml, "--json", "objective.name=dft")
+    assert json.loads(result.stdout) == {
+        "run_dir": "runs/a",
+        "summary": {"loss": 0.123456789, "figures": {"accuracy": 0.5, "n": [10]}},
+    }
+
+
+def test_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def stand_in(path: Path, **options: Any) -> dict[str, Any]:
+        seen.append((path, options))
+        return {"correct": 3}
+
+    fake(monkeypatch, "mmdft.evals.scoring", "score_file", stand_in)
+    predictions = tmp_path / "predictions.jsonl"
+    predictions.touch()
+    common = ("score", predictions, "--benchmark", "figures", "--data", tmp_path)
+    result = run(*common, "--json", "--rules", "official, strict")
+    out = tmp_path / "predictions.verdicts.jsonl"
+    assert json.loads(result.stdout) == {"out": str(out), "summary": {"correct": 3}}
+    options = {"benchmark": "figures", "data": tmp_path, "out": out}
+    assert seen == [(predictions, {**options, "rules": ["official", "strict"]})]
+    run(*common, "--out", tmp_path / "v.jsonl")
+    assert seen[1] == (predictions, {**options, "rules": None, "out": tmp_path / "v.jsonl"})
+
+
+def test_score_refuses_wrong_use(tmp_path: Path) -> None:
+    assert run("score", tmp_path / "none.jsonl").exit_code == 2
+    (tmp_path / "p.jsonl").touch()
+    result = run("score", tmp_path / "p.jsonl", "--benchmark", "figurs", "--data", tmp_path)
+    assert result.exit_code == 2
+    assert "'figurs' is not one of" in result.stderr
+
+
+def test_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def stand_in(out: Path, **options: Any) -> Path:
+        seen.append((out, options))
+        return out / "train.jsonl"
+
+    fake(monkeypatch, "mmdft.data.figures", "write_figures", stand_in)
+    result = run("figures", tmp_path, "--num", "5", "--families", "angles,charts")
+    assert result.stdout == f"{tmp_path}/train.jsonl\n"
+    options = {"num": 5, "split": "train", "seed": 0, "size": 112, "noise": 0.0}
+    assert seen == [(tmp_path, {**options, "families": ["angles", "charts"]})]
+    assert run("figures", tmp_path, "--num", "0").exit_code == 2
+
+
+def test_tiny_and_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    fake(monkeypatch, "mmdft.tiny", "build_tiny", lambda *a, **k: seen.append((a, k)))
+    result = run("tiny", tmp_path / "t", "--family", "qwen3_vl", "--json")
+    assert json.loads(result.stdout) == {"path": f"{tmp_path}/t"}
+    assert seen == [((tmp_path / "t",), {"family": "qwen3_vl", "seed": 0})]
+    assert run("tiny", tmp_path / "t", "--family", "llava").exit_code == 2
+    fake(monkeypatch, "mmdft.quickstart", "quickstart", lambda out, seed: out / "report.html")
+    result = run("quickstart", "--out", tmp_path)
+    assert result.stdout == f"{tmp_path}/report.html\n"
+
+
+def test_version() -> None:
+    assert run("--version").stdout == f"mmdft {version('mmdft')}\n"
+
+
+def test_names_are_those_of_the_parts_they_come_from() -> None:
+    from mmdft.data.figures import SPLITS
+    from mmdft.tiny import FAMILY_BUILDERS
+
+    assert cli.BENCHMARKS == BENCHMARK_NAMES
+    assert tuple(SPLITS) == cli.SPLITS
+    assert tuple(FAMILY_BUILDERS) == cli.FAMILIES

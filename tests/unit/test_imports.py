@@ -1,0 +1,99 @@
+"""The import order of the package, read from its sources."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "mmdft"
+
+# A module may import from its own layer and from those before it. Longest prefix wins.
+LAYERS = [
+    ("mmdft.errors", "mmdft.records", "mmdft.files", "mmdft.memory"),
+    ("mmdft.training_fields", "mmdft.config", "mmdft.config_errors", "mmdft.config_loading"),
+    ("mmdft.provenance",),
+    ("mmdft.data",),
+    ("mmdft.objectives", "mmdft.head", "mmdft.model", "mmdft.tiny", "mmdft.diagnostics"),
+    ("mmdft.trainer", "mmdft.training", "mmdft.evals"),
+    ("mmdft.quickstart",),
+    ("mmdft.cli", "mmdft.__main__"),
+]
+
+# Scoring and reporting load no torch, nor does whatever must answer at once.
+TORCH_FREE = [
+    "mmdft",
+    "mmdft.cli",
+    "mmdft.config_loading",
+    "mmdft.provenance",
+    "mmdft.data.sources",
+    "mmdft.data.figures",
+    "mmdft.evals.benchmarks",
+    "mmdft.evals.extract",
+    "mmdft.evals.rules",
+    "mmdft.evals.scoring",
+    "mmdft.evals.stats",
+    "mmdft.evals.symbolic",
+    "mmdft.evals.tables",
+    "mmdft.evals.report",
+]
+
+
+def modules():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def imports(path):
+    """All modules of the package that a file imports anywhere, at its top or in a function."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("mmdft"))
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            if node.module and node.module.startswith("mmdft"):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+                known = {name for name, _ in modules()}
+                yield from (name if name in known else node.module for name in names)
+
+
+def layer(module):
+    found = [
+        (len(prefix), depth)
+        for depth, prefixes in enumerate(LAYERS)
+        for prefix in prefixes
+        if module == prefix or module.startswith(prefix + ".")
+    ]
+    assert found, f"{module} belongs to no layer; name it in LAYERS"
+    return max(found)[1]
+
+
+def test_imports_run_one_way():
+    checked = 0
+    for module, path in modules():
+        if module == "mmdft":
+            continue  # the public names, which it imports when they are used
+        for imported in imports(path):
+            checked += 1
+            assert layer(imported) <= layer(module), f"{module} imports {imported}"
+    assert checked > 100
+
+
+def test_evaluation_and_training_do_not_know_each_other():
+    for module, path in modules():
+        other = {"mmdft.evals": "mmdft.train", "mmdft.train": "mmdft.evals"}
+        for prefix, forbidden in other.items():
+            if module.startswith(prefix):
+                assert not [name for name in imports(path) if name.startswith(forbidden)], module
+
+
+@pytest.mark.parametrize("module", TORCH_FREE)
+def test_torch_is_not_loaded(module):
+    code = (
+        f"import {module}, sys; "
+        "print([m for m in ('torch', 'transformers', 'datasets') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
