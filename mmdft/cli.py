@@ -124,7 +124,15 @@ def quickstart(out: Path, seed: int, as_json: bool) -> None:
     """Draw data, train a tiny model on it and evaluate it, on a CPU, in minutes."""
     from mmdft.quickstart import quickstart as run
 
-    _print_path(run(out, seed), "report", as_json)
+    _hide_bars()
+    page = run(out, seed)
+    if not as_json:
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        found, _, _ = page.with_suffix(".md").read_text(encoding="utf-8").partition("## By family")
+        Console().print(Markdown(found))
+    _print_path(page, "report", as_json)
 
 
 @cli.command()
@@ -143,6 +151,7 @@ def train(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
         _refuse(config, "data.train", "training needs a data file, such as data.train=[rows.jsonl]")
     from mmdft.training import train as run
 
+    _hide_bars()
     result = run(settings)
     _print_result({"run_dir": str(result.run_dir)}, result.summary, as_json)
 
@@ -168,6 +177,7 @@ def evaluate(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
         )
     from mmdft.evals.run import evaluate as run
 
+    _hide_bars()
     result = run(settings)
     _print_result({"run_dir": str(result.run_dir)}, result.summary, as_json)
 
@@ -246,6 +256,13 @@ def tiny(out: Path, family: str, seed: int, as_json: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process with its exit status."""
     cli.main(args=arguments, prog_name="mmdft")
+
+
+def _hide_bars() -> None:
+    """The libraries' own bars for reading and writing weights would cut through our lines."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 def _load(path: Path, overrides: Sequence[str]) -> RunConfig:

@@ -9,16 +9,13 @@ is an ordinary run folder.
 
 from __future__ import annotations
 
-import os
 import resource
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
-import transformers
 
 from mmdft.config import RunConfig
 from mmdft.data.dataset import RenderedDataset, load_examples
@@ -68,7 +65,6 @@ def quickstart(out: Path, seed: int = 0) -> Path:
     Returns:
         The path of `report.html`.
     """
-    _be_quiet()
     clock = _Clock(out / "seconds.json")
     with clock("draw figures"):
         _draw(out / "figures", seed)
@@ -83,7 +79,7 @@ def quickstart(out: Path, seed: int = 0) -> Path:
             with clock(f"fine-tune with {key.upper()}"):
                 trained = train(_tune_config(out, base.model_dir, key, seed))
         model_dir = base.model_dir if trained is None else trained.model_dir
-        with clock("evaluate"):
+        with clock(f"evaluate {key}"):
             evaluated = evaluate(_eval_config(out, model_dir, key))
         stages[key] = Stage(
             title={"base": "Base", "sft": "SFT", "dft": "DFT"}[key],
@@ -415,16 +411,9 @@ class _Clock:
 
     def __enter__(self) -> None:
         self.start = time.monotonic()
+        print(f"[{self.stage}]", file=sys.stderr)
 
     def __exit__(self, *_: object) -> None:
         spent = time.monotonic() - self.start
         self.seconds[self.stage] = self.seconds.get(self.stage, 0.0) + spent
         write_json(self.path, self.seconds)
-
-
-def _be_quiet() -> None:
-    """Nothing is fetched, and the libraries' bars would hide our own lines."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    torch.set_num_threads(os.cpu_count() or 1)

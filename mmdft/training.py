@@ -147,6 +147,11 @@ class MetricsFile(TrainerCallback):
         if state.is_world_process_zero:
             write_jsonl(self.path, state.log_history)
 
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Have the last step logged, whatever logging_steps is."""
+        if state.global_step >= state.max_steps:
+            control.should_log = True
+
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Append the newest log."""
         if state.is_world_process_zero:

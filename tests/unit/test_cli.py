@@ -259,8 +259,12 @@ def test_tiny_and_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert seen == [((tmp_path / "t",), {"family": "qwen3_vl", "seed": 0})]
     assert run("tiny", tmp_path / "t", "--family", "llava").exit_code == 2
     fake(monkeypatch, "mmdft.quickstart", "quickstart", lambda out, seed: out / "report.html")
-    result = run("quickstart", "--out", tmp_path)
-    assert result.stdout == f"{tmp_path}/report.html\n"
+    (tmp_path / "report.md").write_text("# Title\n\n- Found it.\n\n## By family\n\nDetails.\n")
+    shown = run("quickstart", "--out", tmp_path).stdout
+    assert "Title" in shown and "Found it." in shown and "Details" not in shown
+    assert shown.endswith(f"{tmp_path}/report.html\n")
+    result = run("quickstart", "--out", tmp_path, "--json")
+    assert json.loads(result.stdout) == {"report": f"{tmp_path}/report.html"}
 
 
 def test_version() -> None:

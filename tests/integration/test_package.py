@@ -1,0 +1,91 @@
+"""The built wheel outside of the checkout, and the README's Python example."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    out, source = tmp_path_factory.mktemp("wheel"), tmp_path_factory.mktemp("source")
+    # A copy: building writes beside the sources.
+    shutil.copytree(ROOT / "mmdft", source / "mmdft", ignore=shutil.ignore_patterns("*.pyc"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    build = ["-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", str(out)]
+    subprocess.run([sys.executable, *build, str(source)], check=True, capture_output=True)
+    (path,) = out.glob("mmdft-*.whl")
+    return path
+
+
+def test_the_wheel_holds_the_package_alone(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    top = {name.split("/")[0] for name in names}
+    assert {name for name in top if not name.endswith(".dist-info")} == {"mmdft"}
+    for needed in ("py.typed", "evals/templates/report.html.jinja", "evals/templates/report.css"):
+        assert f"mmdft/{needed}" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_the_wheel_works_outside_of_the_checkout(wheel, tmp_path):
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    code = (
+        "import mmdft, sys; print(mmdft.__file__); from mmdft.cli import main; main(sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "figures", "out", "--num", "3", "--size", "56"],
+        cwd=elsewhere,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(site)},
+    )
+    assert done.stdout.splitlines() == [str(site / "mmdft/__init__.py"), "out/train.jsonl"]
+    assert len(list((elsewhere / "out/images/train").glob("*.png"))) == 3
+
+
+def test_the_readmes_example_runs(tiny_dir, figures_file, tmp_path):
+    """Word for word, but for the model, the data and the number of steps."""
+    readme = (ROOT / "README.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    assert len([line for line in example.splitlines() if line.strip()]) <= 12
+    for name in ("configs/train/figures_tiny_dft.yaml", "configs/eval/figures.yaml"):
+        assert name in example
+        example = example.replace(name, str(ROOT / name))
+    rows = figures_file(num=4)
+    changes = {
+        '"training.max_steps=200"': ", ".join(
+            repr(change)
+            for change in (
+                "training.max_steps=2",
+                "training.per_device_train_batch_size=2",
+                f"model.name={tiny_dir('qwen2_5_vl')}",
+                f"data.train=[{rows}]",
+                f"data.validation=[{rows}]",
+            )
+        ),
+        '"evaluation.batch_size=32"': f"'evaluation.benchmarks.0.path={rows}'",
+    }
+    for old, new in changes.items():
+        assert old in example
+        example = example.replace(old, new)
+    done = subprocess.run(
+        [sys.executable, "-c", example],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"accuracy 0\.\d+ ± 0\.\d+", done.stdout)
