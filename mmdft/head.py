@@ -143,8 +143,12 @@ class _AnswerLoss(torch.autograd.Function):
                 if bias is not None:
                     logits += bias
                 top = logits.argmax(-1, keepdim=True)
-                norm = logits.logsumexp(-1, keepdim=True)
-                logp = (logits.gather(-1, target) - norm).squeeze(-1)
+                # All of it from the log-odds of the other tokens against the target: where p is
+                # near 1, log p and 1 - p keep their digits, which z - logsumexp(z) would lose.
+                wanted = logits.gather(-1, target)
+                logits.scatter_(-1, target, -torch.inf)
+                odds = logits.logsumexp(-1, keepdim=True) - wanted
+                logp = -nn.functional.softplus(odds).squeeze(-1)
                 token_weight = objective(logp)
                 loss -= (token_weight * logp).sum()
                 sums += torch.stack(
@@ -158,8 +162,8 @@ class _AnswerLoss(torch.autograd.Function):
                 if not wants_any:
                     continue
                 # d loss / d logits = w * (softmax - one-hot), in the logits' own memory
-                grad = logits.sub_(norm).exp_()
-                grad.scatter_add_(-1, target, grad.new_full((), -1.0).expand_as(target))
+                grad = logits.sub_(wanted - logp[:, None]).exp_()
+                grad.scatter_(-1, target, -torch.sigmoid(odds))
                 grad *= token_weight[:, None]
                 if grad_bias is not None:
                     grad_bias += grad.sum(0)
