@@ -179,7 +179,11 @@ def evaluate(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
     _hide_bars()
     result = run(settings)
-    _print_result({"run_dir": str(result.run_dir)}, result.summary, as_json)
+    if as_json:
+        _print_result({"run_dir": str(result.run_dir)}, result.summary, as_json)
+        return
+    click.echo(result.run_dir)
+    _print_scores(result.benchmarks)
 
 
 @cli.command()
@@ -205,7 +209,11 @@ def score(
     from mmdft.evals.scoring import score_file
 
     summary = score_file(predictions, benchmark=benchmark, data=data, rules=rules, out=out)
-    _print_result({"out": str(out)}, summary, as_json)
+    if as_json:
+        _print_result({"out": str(out)}, summary, as_json)
+        return
+    click.echo(out)
+    _print_scores({benchmark: summary})
 
 
 @cli.command()
@@ -295,6 +303,30 @@ def _print_result(head: Mapping[str, str], summary: Mapping[str, Any], as_json: 
         click.echo(path)
     if table.rows:
         Console().print(table)
+
+
+def _print_scores(benchmarks: Mapping[str, Mapping[str, Any]]) -> None:
+    """A row per benchmark and rule set; what `scoring.score_file` returns, by label."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("benchmark", "rules", box=SIMPLE)
+    for name in ("n", "correct %", "± s.e.", "no answer", "unscored", "missing"):
+        table.add_column(name, justify="right")
+    for label, scored in benchmarks.items():
+        for rules, found in scored["rules"].items():
+            rates = [found["accuracy"], found["standard_error"]]
+            table.add_row(
+                Text(label),
+                Text(rules),
+                str(found["n"]),
+                *("-" if rate is None else f"{100 * rate:.1f}" for rate in rates),
+                *(str(found[name]) for name in ("no_answer", "unscored")),
+                str(scored["missing"]),
+            )
+    Console().print(table)
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

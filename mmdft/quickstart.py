@@ -37,10 +37,10 @@ from mmdft.training import TrainResult, train
 # The kinds of figure that a model of this size learns to read within a minute or two.
 FAMILIES = ("polygon_sides", "bar_count", "grid_area")
 IMAGE_SIZE = 112
-NUM_BASE, NUM_TUNE, NUM_TEST, NUM_PROBE = 9_000, 2_000, 300, 150
+NUM_BASE, NUM_TUNE, NUM_TEST, NUM_PROBE = 9_000, 2_000, 600, 150
 BASE_STEPS, TUNE_STEPS = 600, 120
 BATCH = 16
-BASE_RATE, TUNE_RATE = 1.5e-3, 2e-4
+BASE_RATE, TUNE_RATE = 1.5e-3, 3e-4
 NOISE = 0.3
 OBJECTIVES = ("sft", "dft")
 SPLITS = {"in distribution": "test", "out of distribution": "ood"}

@@ -97,6 +97,7 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
     trainer.remove_callback(PrinterCallback)
     parameters = parameter_summary(model)
     if trainer.is_world_process_zero():
+        _announce(config, len(examples), [*bad, *bad_held_out], parameters)
         write_json(
             run_dir / "provenance.json",
             {
@@ -126,6 +127,30 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
         summary=summary,
         history=trainer.state.log_history,
     )
+
+
+def _announce(
+    config: RunConfig,
+    num_examples: int,
+    bad: Sequence[BadRow],
+    parameters: dict[str, dict[str, int]],
+) -> None:
+    """Say what is about to be trained, and on what."""
+    parts = ", ".join(
+        f"{part} {count['trainable']:,} of {count['total']:,}"
+        for part, count in parameters.items()
+        if part != "all"
+    )
+    lines = [
+        f"{config.objective.name} on {num_examples:,} examples into {config.training.output_dir}",
+        f"trained parameters: {parts}",
+    ]
+    if bad:
+        lines.append(
+            f"set aside: {len(bad)} rows, named in {config.training.output_dir / 'quarantine.jsonl'}; "
+            f"the first: {bad[0].source}:{bad[0].row} (id {bad[0].id}): {bad[0].reason}"
+        )
+    print("\n".join(lines), file=sys.stderr)
 
 
 def training_batch(examples: Sequence[Rendered], pad_id: int) -> dict[str, Any]:

@@ -26,6 +26,7 @@ torch.set_num_threads(1)
 settings.register_profile(
     "mmdft",
     deadline=None,
+    derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("mmdft")

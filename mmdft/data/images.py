@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,24 @@ from mmdft.records import ImageRef
 MAX_DECODED_PIXELS = 100_000_000
 # Beyond this the Qwen resize is undefined (qwen_vl_utils.vision_process.MAX_RATIO).
 MAX_ASPECT_RATIO = 200
+
+# What Pillow was seen to raise on damaged files, depending on the format (found by fuzzing).
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    RuntimeError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 
 Image.init()
 # Not all that Pillow opens: EPS, for one, would run Ghostscript on the file.
@@ -93,11 +113,9 @@ def open_image(ref: ImageRef) -> Image.Image:
             _check_size(image, ref)
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image), ref)
-    except DataError:
-        raise
     except UnidentifiedImageError as error:
         raise DataError(f"{ref.label}: not an image ({', '.join(IMAGE_FORMATS)})") from error
-    except Exception as error:  # Pillow reports broken files by any type there is
+    except _BROKEN as error:
         raise DataError(f"{ref.label}: cannot be decoded ({error})") from error
 
 

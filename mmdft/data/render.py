@@ -137,7 +137,9 @@ def _pieces(turns: Sequence[Turn], processor: Any, generate: bool) -> Iterator[_
 
 def _template_pieces(text: str, tokenizer: Any) -> Iterator[_Piece]:
     """Split the template's own text at its special tokens."""
-    specials = sorted(tokenizer.all_special_tokens, key=len, reverse=True)
+    # A tokenizer may flag a token as special without naming it among its special tokens.
+    flagged = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special}
+    specials = sorted(flagged.union(tokenizer.all_special_tokens), key=len, reverse=True)
     pattern = "(" + "|".join(re.escape(token) for token in specials) + ")"
     for index, field in enumerate(re.split(pattern, text)):
         if field:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmdft.data.sources import with_choices
 from mmdft.errors import DataError
-from mmdft.evals.choices import index_of, index_of_wording, letter
+from mmdft.evals.choices import index_of, index_of_wording
 from mmdft.evals.question import options_in_question
 from mmdft.evals.rules import RULES
 from mmdft.files import read_json, read_jsonl
@@ -91,7 +92,6 @@ def _load_figures(path: Path, limit: int | None, images: bool) -> list[Example]:
     for where, row in _jsonl_rows(source, limit):
         choices = _texts(row, "choices", where, default=())
         question = _text(row, "question", where)
-        lines = "".join(f"\n({letter(i)}) {choice}" for i, choice in enumerate(choices))
         answer = _text(row, "answer", where) if row.get("answer") is not None else None
         if answer is not None and choices and _resolve(answer, choices) is None:
             raise DataError(
@@ -105,7 +105,7 @@ def _load_figures(path: Path, limit: int | None, images: bool) -> list[Example]:
         examples.append(
             Example(
                 id=_id(row, where),
-                turns=_asked(source.parent, files, question + lines, where, images),
+                turns=_asked(source.parent, files, with_choices(question, choices), where, images),
                 answer=answer,
                 choices=choices,
                 category=str(row.get("category") or ""),
@@ -125,9 +125,8 @@ def _load_mathvision(path: Path, limit: int | None, images: bool) -> list[Exampl
     examples = []
     for where, row in _jsonl_rows(source, limit):
         choices = _texts(row, "options", where)
-        prompt = MATHVISION_PROMPT + _text(row, "question", where)
-        if choices and list(choices) != list("ABCDE"):
-            prompt += "".join(f"\n({letter(i)}) {choice}" for i, choice in enumerate(choices))
+        listed = () if list(choices) == list("ABCDE") else choices
+        prompt = MATHVISION_PROMPT + with_choices(_text(row, "question", where), listed)
         files = (_text(row, "image", where),) if images else ()
         subject = _text(row, "subject", where)
         examples.append(

@@ -179,6 +179,19 @@ def test_debug_shows_the_traceback_and_keeps_the_status(tmp_path: Path, before: 
 
 # What the verbs call, and print
 
+SCORED = {
+    "missing": 0,
+    "rules": {
+        "exact": {
+            "n": 40,
+            "accuracy": 0.625,
+            "standard_error": 0.0765,
+            "no_answer": 1,
+            "unscored": 0,
+        }
+    },
+}
+
 
 @pytest.mark.parametrize(
     ("verb", "module", "function"),
@@ -192,14 +205,18 @@ def test_train_and_eval(
     def stand_in(config: RunConfig) -> SimpleNamespace:
         seen.append(config)
         summary = {"loss": 0.123456789, "figures": {"accuracy": 0.5, "n": [10]}}
-        return SimpleNamespace(run_dir=Path("runs/a"), summary=summary)
+        return SimpleNamespace(run_dir=Path("runs/a"), summary=summary, benchmarks={"mine": SCORED})
 
     fake(monkeypatch, module, function, stand_in)
     result = run(verb, run_yaml, "objective.name=sft")
     assert (result.exit_code, result.stderr) == (0, "")
     assert seen[0].objective.name == "sft"
     assert result.stdout.startswith("runs/a\n")
-    for text in ("loss", "0.123457", "figures.accuracy", "0.5", "figures.n", "[10]"):
+    shown = {
+        "train": ("loss", "0.123457", "figures.accuracy", "0.5", "figures.n", "[10]"),
+        "eval": ("mine", "exact", "40", "62.5", "7.7", "no answer", "missing"),
+    }
+    for text in shown[verb]:
         assert text in result.stdout
     result = run(verb, run_yaml, "--json", "objective.name=dft")
     assert json.loads(result.stdout) == {
@@ -213,7 +230,7 @@ def test_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def stand_in(path: Path, **options: Any) -> dict[str, Any]:
         seen.append((path, options))
-        return {"correct": 3}
+        return SCORED
 
     fake(monkeypatch, "mmdft.evals.scoring", "score_file", stand_in)
     predictions = tmp_path / "predictions.jsonl"
@@ -221,7 +238,7 @@ def test_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     common = ("score", predictions, "--benchmark", "figures", "--data", tmp_path)
     result = run(*common, "--json", "--rules", "official, strict")
     out = tmp_path / "predictions.verdicts.jsonl"
-    assert json.loads(result.stdout) == {"out": str(out), "summary": {"correct": 3}}
+    assert json.loads(result.stdout) == {"out": str(out), "summary": SCORED}
     options = {"benchmark": "figures", "data": tmp_path, "out": out}
     assert seen == [(predictions, {**options, "rules": ["official", "strict"]})]
     run(*common, "--out", tmp_path / "v.jsonl")
