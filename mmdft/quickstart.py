@@ -324,10 +324,7 @@ def _findings(
     bins: Mapping[str, Mapping[str, Any]],
 ) -> list[str]:
     """What was found, whichever way it came out."""
-    found = [
-        f"Both objectives saw the same {BATCH * TUNE_STEPS} demonstrations, {NOISE:.0%} of them "
-        "wrong on purpose, in the same order, from the same base."
-    ]
+    found = []
     for name in SPLITS:
         rates = {key: models[key]["results"][name] for key in models}
         paired = next(d for d in differences if d["split"] == name and d["a"] == "dft")
@@ -348,6 +345,10 @@ def _findings(
         f"DFT {bins['dft']['mean']:.2f}; "
         f"tokens below 0.01: base {bins['base']['below_0.01']:.1%}, "
         f"SFT {bins['sft']['below_0.01']:.1%}, DFT {bins['dft']['below_0.01']:.1%}."
+    )
+    found.append(
+        f"Both objectives saw the same {BATCH * TUNE_STEPS} demonstrations, {NOISE:.0%} of them "
+        "wrong on purpose, in the same order, from the same base."
     )
     found.append(
         "One seed, one learning rate, one tiny model: this shows that the tool works and how to "

@@ -146,9 +146,10 @@ def _announce(
         f"trained parameters: {parts}",
     ]
     if bad:
+        first = bad[0]
         lines.append(
-            f"set aside: {len(bad)} rows, named in {config.training.output_dir / 'quarantine.jsonl'}; "
-            f"the first: {bad[0].source}:{bad[0].row} (id {bad[0].id}): {bad[0].reason}"
+            f"set aside: {len(bad)} rows, all in quarantine.jsonl; "
+            f"the first: {first.source}:{first.row} (id {first.id}): {first.reason}"
         )
     print("\n".join(lines), file=sys.stderr)
 
