@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -153,7 +154,9 @@ def train(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
     _hide_bars()
     result = run(settings)
-    _print_result({"run_dir": str(result.run_dir)}, result.summary, as_json)
+    # Under a distributed launcher every process comes here; one of them speaks.
+    if os.environ.get("RANK", "0") == "0":
+        _print_result({"run_dir": str(result.run_dir)}, result.summary, as_json)
 
 
 @cli.command(name="eval")
@@ -312,9 +315,9 @@ def _print_scores(benchmarks: Mapping[str, Mapping[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("benchmark", "rules", box=SIMPLE)
-    for name in ("n", "correct %", "± s.e.", "no answer", "unscored", "missing"):
-        table.add_column(name, justify="right")
+    table = Table("benchmark", "rules", box=SIMPLE, padding=(0, 1), pad_edge=False)
+    for name in ("n", "correct %", "s.e.", "no answer", "unscored", "missing"):
+        table.add_column(name, justify="right", no_wrap=True)
     for label, scored in benchmarks.items():
         for rules, found in scored["rules"].items():
             rates = [found["accuracy"], found["standard_error"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -63,6 +64,8 @@ def evaluate(config: RunConfig) -> EvalResult:
     settings = config.evaluation
     if not settings.benchmarks:
         raise ConfigError("evaluation.benchmarks is empty; name at least one benchmark")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("an evaluation runs in one process; start it without a launcher")
     run_dir = settings.output_dir or Path("runs") / f"eval-{Path(config.model.name).name}"
     claim_run_folder(run_dir, config)
     keep_freed_memory()

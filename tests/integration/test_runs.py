@@ -194,6 +194,55 @@ def test_a_killed_run_ends_bit_identical(tiny_dir, tmp_path):
     assert (tmp_path / "killed/model/model.safetensors").stat().st_mtime_ns == before
 
 
+def test_two_ranks_train_as_one(tiny_dir, tmp_path):
+    """torchrun with two processes (gloo) against one with twice the batch, to rounding."""
+    alone, ranks = (small_run(tiny_dir, tmp_path, name) for name in ("alone", "ranks"))
+    # Adam would enlarge rounding; a small step would drown in that of the weights.
+    changes = ["training.max_steps=4", "training.optim=sgd", "training.learning_rate=0.5"]
+    one = mmdft("train", alone, *changes, "training.per_device_train_batch_size=4", cwd=tmp_path)
+    assert one.returncode == 0, one.stderr
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    two = subprocess.run(
+        [sys.executable, *launch, "-m", "mmdft", "train", str(ranks), *changes],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert two.returncode == 0, two.stderr
+    assert read_json(tmp_path / "ranks/provenance.json")["processes"] == 2
+    logs = [
+        [row for _, row in read_jsonl(tmp_path / name / "metrics.jsonl") if "loss" in row]
+        for name in ("alone", "ranks")
+    ]
+    assert len(logs[0]) == len(logs[1]) == 4
+    for row, other in zip(*logs, strict=True):
+        assert other == pytest.approx(row, rel=1e-5)
+    weights = "model/model.safetensors"
+    before = load_file(tiny_dir("qwen2_5_vl") / "model.safetensors")
+    first, second = (load_file(tmp_path / name / weights) for name in ("alone", "ranks"))
+    moved = sum((first[name] - before[name]).double().square().sum() for name in before).sqrt()
+    apart = sum((first[name] - second[name]).double().square().sum() for name in before).sqrt()
+    assert moved > 0 and apart < 1e-5 * moved
+    assert two.stdout.count(str(tmp_path / "ranks")) == 1  # one process speaks
+
+
+def test_a_lora_run_resumes_bit_identically(tiny_dir, tmp_path):
+    """Trained in two halves against in one go; the halves share a run folder."""
+    lora = ["model.lora={r: 4, dropout: 0.1}", "training.save_total_limit=20"]
+    whole = small_run(tiny_dir, tmp_path, "whole")
+    assert mmdft("train", whole, *lora, cwd=tmp_path).returncode == 0
+    halves = small_run(tiny_dir, tmp_path, "halves")
+    folder = tmp_path / "halves"
+    shutil.copytree(tmp_path / "whole/checkpoint-6", folder / "checkpoint-6")
+    assert mmdft("train", halves, *lora, cwd=tmp_path).returncode == 0
+    file = "model/adapter_model.safetensors"
+    one, other = (load_file(tmp_path / name / file) for name in ("whole", "halves"))
+    assert one and all(torch.equal(one[name], other[name]) for name in one)
+    assert read_json(folder / "checkpoint-12/trainer_state.json")["global_step"] == 12
+
+
 def test_a_folder_of_another_configuration_is_refused_and_kept(tiny_dir, tmp_path):
     config = load_config(small_run(tiny_dir, tmp_path, "run"))
     train(config)
