@@ -31,11 +31,22 @@ from mmdft.training_fields import (
     training_fields,
 )
 
-ObjectiveName = Literal["sft", "dft"]
+ObjectiveName = Literal[
+    "sft", "dft", "power", "threshold", "floored_dft", "chord", "focal", "eaft", "deft"
+]
 OBJECTIVE_NAMES: tuple[str, ...] = get_args(ObjectiveName)
 
 BenchmarkName = Literal["figures", "mathvision", "dynamath"]
 BENCHMARK_NAMES: tuple[str, ...] = get_args(BenchmarkName)
+
+# The objectives' parameters and the range of each, bounds excluded; the defaults stand with the
+# functions in mmdft.objectives.
+OBJECTIVE_PARAMETERS: Mapping[str, Mapping[str, tuple[float, float]]] = {
+    "power": {"alpha": (0.0, 100.0)},
+    "threshold": {"tau": (0.0, 1.0)},
+    "floored_dft": {"floor": (0.0, 1.0)},
+    "focal": {"gamma": (0.0, 100.0)},
+}
 
 ModelPart = Literal["vision", "projector", "language"]
 
@@ -143,6 +154,9 @@ class DataConfig(_Section):
     """Smallest image area; smaller images are enlarged. None is the processor's own."""
     max_pixels: Positive | None = None
     """Largest image area; larger images are shrunk. None is the processor's own."""
+    packing: bool = False
+    """Train on rows of several examples, together up to max_length tokens long, that do not see
+    each other; per_device_train_batch_size then counts rows."""
     on_bad_row: Literal["quarantine", "raise"] = "quarantine"
     """Set a row that cannot be used aside with its reason, or stop at the first."""
     max_bad_fraction: Annotated[Number, Field(ge=0, le=1)] = 0.01
@@ -158,9 +172,23 @@ class ObjectiveConfig(_Section):
     """The loss."""
 
     name: ObjectiveName = "dft"
-    """sft: every answer token alike; dft: each weighted by its own detached probability."""
+    """How each answer token is weighted; see mmdft/objectives.py."""
+    parameters: dict[str, Number] = {}
+    """The objective's own parameters, such as alpha for power; what is left out has its default."""
     chunk_mb: Positive = 256
     """Memory in MiB that the answer head may use for one chunk of logits."""
+
+    @model_validator(mode="after")
+    def _parameters_are_the_objectives(self) -> Self:
+        known = OBJECTIVE_PARAMETERS.get(self.name, {})
+        for name, value in self.parameters.items():
+            if name not in known:
+                there = ", ".join(known) or "it has none"
+                raise ValueError(f"{self.name} has no parameter {name!r}; known: {there}")
+            low, high = known[name]
+            if not low < value < high:
+                raise ValueError(f"{name} is {value}; it must lie between {low:g} and {high:g}")
+        return self
 
 
 class TrainingConfig(_Section):

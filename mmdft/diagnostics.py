@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmdft.data.collate import collate_training
 from mmdft.head import forward_answers
+from mmdft.objectives import Tokens
 from mmdft.records import Rendered
 
 EDGES = (0.0, 1e-4, 1e-3, 0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -27,9 +28,9 @@ def token_probabilities(
     """
     seen: list[Tensor] = []
 
-    def record(logp: Tensor) -> Tensor:
-        seen.append(logp)
-        return torch.ones_like(logp)
+    def record(tokens: Tokens) -> Tensor:
+        seen.append(tokens.logp)
+        return torch.ones_like(tokens.logp)
 
     device = next(model.parameters()).device
     ids: list[Tensor] = []

@@ -193,8 +193,8 @@ def _probabilities(out: Path, stages: Mapping[str, Stage]) -> dict[str, dict[str
         )
         processor = load_processor(config.model)
         budget = pixel_budget(processor, None, None)
-        examples, _ = load_examples([source], config.data, processor, budget)
-        rendered = list(RenderedDataset(examples, processor, budget))
+        loaded = load_examples([source], config.data, processor, budget)
+        rendered = list(RenderedDataset(loaded.examples, processor, budget))
         ids, p = token_probabilities(
             load_model(config.model), rendered, processor.tokenizer.pad_token_id
         )

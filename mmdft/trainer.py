@@ -7,6 +7,11 @@ micro-batches and all ranks, for every objective and every architecture alike.
 
 from __future__ import annotations
 
+import math
+import resource
+import time
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +21,7 @@ from torch import Tensor, nn
 from transformers import Trainer
 
 from mmdft.errors import ConfigError, DataError, MmdftError
-from mmdft.head import AnswerLoss, forward_answers
+from mmdft.head import SUMS, AnswerLoss, forward_answers
 from mmdft.objectives import OBJECTIVES
 
 
@@ -25,11 +30,15 @@ class DFTTrainer(Trainer):
 
     Batches are those of `collate_training`: `labels` of shape (batch, length) hold the answer
     tokens' ids and -100 elsewhere. Beside `loss`, every log has, as means over the answer tokens
-    since the last one: `nll` (plain negative log-likelihood, in nats), `mean_p` and
-    `token_accuracy`; and `answer_tokens`, their number.
+    since the last one: `nll` (plain negative log-likelihood, in nats), `mean_p`,
+    `token_accuracy`, `entropy` (of the model's rows, in nats), `below_0.01` (the share of tokens
+    with p < 0.01) and `effective_tokens`, (sum w)^2 / (n sum w^2); `answer_tokens`, their number;
+    `clipped`, the share of steps whose gradient was clipped; `padding`, the share of padded
+    positions; `tokens_per_second`, all ranks together; and `peak_memory_mb`.
 
     Args:
         objective: a key of `mmdft.objectives.OBJECTIVES`.
+        parameters: the objective's own, such as `{"alpha": 0.5}` for power.
         chunk_mb: memory for one chunk of the answer head's logits, in MiB.
         *args: as for `transformers.Trainer`.
         **kwargs: as for `transformers.Trainer`.
@@ -39,7 +48,12 @@ class DFTTrainer(Trainer):
     """
 
     def __init__(
-        self, *args: Any, objective: str = "dft", chunk_mb: int = 256, **kwargs: Any
+        self,
+        *args: Any,
+        objective: str = "dft",
+        parameters: Mapping[str, float] | None = None,
+        chunk_mb: int = 256,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         if objective not in OBJECTIVES:
@@ -51,12 +65,15 @@ class DFTTrainer(Trainer):
             )
         if not self.args.average_tokens_across_devices:
             raise ConfigError("training.average_tokens_across_devices must stay true")
-        self.objective = OBJECTIVES[objective]
+        self.objective = partial(OBJECTIVES[objective], **(parameters or {}))
         self.chunk_mb = chunk_mb
         # Qwen2.5-VL and Qwen3-VL say False, and Trainer would then pass no token count: the loss
         # would be a mean of means that changes with the accumulation setting.
         self.model_accepts_loss_kwargs = True
-        self._since_log = torch.zeros(4, device=self.args.device)
+        self._since_log = torch.zeros(len(SUMS), device=self.args.device)
+        self._positions = torch.zeros(2, device=self.args.device)
+        self._clipped, self._steps = torch.zeros((), device=self.args.device), 0
+        self._log_time = time.monotonic()
 
     def compute_loss(
         self,
@@ -74,14 +91,20 @@ class DFTTrainer(Trainer):
             raise NotImplementedError("no logits are kept; evaluate by generation (mmdft eval)")
         names = inputs.pop("example_ids", [])
         answers = self._answers(model, inputs)
-        self._since_log += _sums(answers)
+        self._since_log += answers.sums
+        # A packed batch has no attention mask, and no padding.
+        room = inputs["input_ids"].numel()
+        used = inputs["attention_mask"].sum() if "attention_mask" in inputs else room
+        self._positions += torch.tensor([used, room], device=self.args.device)
         if not torch.isfinite(answers.loss):
             raise DataError(
                 f"the loss is {answers.loss.item()} at step {self.state.global_step + 1}, "
                 f"examples {', '.join(names)}; lower the learning rate or look at these rows. "
                 "The last checkpoint is kept"
             )
-        total = answers.tokens if num_items_in_batch is None else num_items_in_batch
+        total = (
+            answers.sums[SUMS.index("tokens")] if num_items_in_batch is None else num_items_in_batch
+        )
         # Ranks average their gradients, so each scales its share up by their number.
         ranks = self.accelerator.num_processes if num_items_in_batch is not None else 1
         return answers.loss * ranks / max(int(total), 1)
@@ -101,17 +124,17 @@ class DFTTrainer(Trainer):
         was_training = model.training
         model.eval()
         loss = torch.zeros((), device=self.args.device)
-        sums = torch.zeros(4, device=self.args.device)
+        sums = torch.zeros(len(SUMS), device=self.args.device)
         with torch.no_grad():
             for inputs in loader:
                 batch = self._prepare_inputs(inputs)
                 batch.pop("example_ids", None)
                 answers = self._answers(model, batch)
                 loss += answers.loss
-                sums += _sums(answers)
+                sums += answers.sums
         model.train(was_training)
         loss, sums = self.accelerator.reduce((loss, sums), reduction="sum")
-        metrics = {"loss": (loss / sums[3].clamp(min=1)).item(), **_means(sums)}
+        metrics = {"loss": (loss / sums[SUMS.index("tokens")].clamp(min=1)).item(), **_means(sums)}
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
         self.log(metrics)
         self.control: Any = self.callback_handler.on_evaluate(
@@ -122,10 +145,25 @@ class DFTTrainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the answer tokens' means to a training log; all ranks come here together."""
         if "loss" in logs:
-            sums = self.accelerator.reduce(self._since_log, reduction="sum")
-            self._since_log = torch.zeros_like(self._since_log)
+            sums, (used, room) = self.accelerator.reduce(
+                (self._since_log, self._positions), reduction="sum"
+            )
+            now = time.monotonic()
             logs.update(_means(sums))
+            logs["clipped"] = (self._clipped / max(self._steps, 1)).item()
+            logs["padding"] = (1 - used / room).item()
+            logs["tokens_per_second"] = used.item() / (now - self._log_time)
+            logs["peak_memory_mb"] = _peak_memory_mb(self.args.device)
+            self._since_log, self._positions = torch.zeros_like(sums), self._positions * 0
+            self._clipped, self._steps, self._log_time = self._clipped * 0, 0, now
         super().log(logs, start_time)
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        """Clip, and count the steps in which there was something to clip."""
+        norm = super()._clip_grad_norm(model)
+        self._clipped += torch.as_tensor(norm > self.args.max_grad_norm).to(self._clipped)
+        self._steps += 1
+        return norm
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save the weights; a full disk is an error that names the folder."""
@@ -165,16 +203,24 @@ class DFTTrainer(Trainer):
         return forward_answers(model, head, inputs, self.objective, self.chunk_mb)
 
 
-def _sums(answers: AnswerLoss) -> Tensor:
-    return torch.stack([answers.nll, answers.probability, answers.correct, answers.tokens])
-
-
 def _means(sums: Tensor) -> dict[str, float]:
-    nll, probability, correct, count = sums.tolist()
-    tokens = max(count, 1.0)
+    """Means over the answer tokens; NaN where there was none."""
+    found = dict(zip(SUMS, sums.tolist(), strict=True))
+    tokens = found["tokens"] or math.nan
     return {
-        "nll": nll / tokens,
-        "mean_p": probability / tokens,
-        "token_accuracy": correct / tokens,
-        "answer_tokens": count,
+        "nll": found["nll"] / tokens,
+        "mean_p": found["p"] / tokens,
+        "token_accuracy": found["correct"] / tokens,
+        "entropy": found["entropy"] / tokens,
+        # 1 if all tokens weigh the same, 1/n if one has all the weight
+        "effective_tokens": found["weight"] ** 2 / (tokens * (found["weight_squared"] or math.nan)),
+        "below_0.01": found["unlikely"] / tokens,
+        "answer_tokens": found["tokens"],
     }
+
+
+def _peak_memory_mb(device: torch.device) -> float:
+    """Most memory ever held: on the GPU if there is one, else of this process (Linux: KiB)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

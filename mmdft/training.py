@@ -25,6 +25,7 @@ from mmdft.config import RunConfig
 from mmdft.data.collate import collate_training
 from mmdft.data.dataset import BadRow, RenderedDataset, load_examples, write_quarantine
 from mmdft.data.images import pixel_budget
+from mmdft.data.packing import PackedDataset, Positions, collate_packed, packed_positions
 from mmdft.errors import ConfigError, DataError
 from mmdft.files import read_json, read_jsonl, write_json, write_jsonl
 from mmdft.memory import keep_freed_memory
@@ -74,22 +75,33 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
     keep_freed_memory()
     processor = load_processor(config.model)
     budget = pixel_budget(processor, config.data.min_pixels, config.data.max_pixels)
-    examples, bad = load_examples(config.data.train, config.data, processor, budget)
+    loaded = load_examples(config.data.train, config.data, processor, budget)
+    examples = loaded.examples
     held_out, bad_held_out = _validation(config, processor, budget)
-    write_quarantine(run_dir / "quarantine.jsonl", [*bad, *bad_held_out])
+    bad = [*loaded.bad, *bad_held_out]
+    write_quarantine(run_dir / "quarantine.jsonl", bad)
 
     arguments = _arguments(config)
     set_seed(arguments.seed)
     model = load_model(config.model)
+    dataset = RenderedDataset(examples, processor, budget)
+    packed, positions = None, None
+    if config.data.packing:
+        positions = packed_positions(model.config)
+        seed = arguments.seed if arguments.data_seed is None else arguments.data_seed
+        packed = PackedDataset(dataset, loaded.lengths, config.data.max_length, seed)
     trainer = DFTTrainer(
         model=model,
         args=arguments,
-        train_dataset=RenderedDataset(examples, processor, budget),
+        train_dataset=dataset if packed is None else packed,
         eval_dataset=RenderedDataset(held_out, processor, budget) if held_out else None,
-        data_collator=partial(training_batch, pad_id=processor.tokenizer.pad_token_id),
+        data_collator=partial(
+            training_batch, pad_id=processor.tokenizer.pad_token_id, positions=positions
+        ),
         processing_class=processor,
         callbacks=[MetricsFile(run_dir / "metrics.jsonl"), LogLines(), *callbacks],
         objective=config.objective.name,
+        parameters=config.objective.parameters,
         chunk_mb=config.objective.chunk_mb,
     )
     # Our lines say the same as the two default callbacks, and more, in one place.
@@ -97,7 +109,12 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
     trainer.remove_callback(PrinterCallback)
     parameters = parameter_summary(model)
     if trainer.is_world_process_zero():
-        _announce(config, len(examples), [*bad, *bad_held_out], parameters)
+        _announce(config, len(examples), bad, parameters)
+        if packed is not None:
+            print(
+                f"packed into {len(packed):,} rows of at most {config.data.max_length:,} tokens",
+                file=sys.stderr,
+            )
         write_json(
             run_dir / "provenance.json",
             {
@@ -114,7 +131,7 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
         "objective": config.objective.name,
         "steps": trainer.state.global_step,
         "examples": len(examples),
-        "quarantined": len(bad) + len(bad_held_out),
+        "quarantined": len(bad),
         "parameters": parameters["all"]["total"],
         "trainable": parameters["all"]["trainable"],
         **_last_logged(trainer.state.log_history),
@@ -154,12 +171,23 @@ def _announce(
     print("\n".join(lines), file=sys.stderr)
 
 
-def training_batch(examples: Sequence[Rendered], pad_id: int) -> dict[str, Any]:
-    """A padded batch with its examples' ids, which errors then name."""
-    return {
-        **collate_training(examples, pad_id),
-        "example_ids": [example.id for example in examples],
-    }
+def training_batch(
+    rows: Sequence[Rendered | list[Rendered]], pad_id: int, positions: Positions | None = None
+) -> dict[str, Any]:
+    """A batch with its examples' ids, which errors then name.
+
+    Packs are put behind one another, with the `positions` of `packed_positions`; examples, such as
+    those of the validation data, are padded.
+    """
+    examples = [row for row in rows if isinstance(row, Rendered)]
+    if examples:
+        batch = collate_training(examples, pad_id)
+    else:
+        packs = [row for row in rows if isinstance(row, list)]
+        assert positions is not None
+        batch = collate_packed(packs, positions)
+        examples = [example for pack in packs for example in pack]
+    return {**batch, "example_ids": [example.id for example in examples]}
 
 
 class MetricsFile(TrainerCallback):
@@ -258,7 +286,8 @@ def _finished(run_dir: Path) -> TrainResult:
 def _validation(config: RunConfig, processor: Any, budget: Any) -> tuple[list[Any], list[BadRow]]:
     if not config.data.validation:
         return [], []
-    return load_examples(config.data.validation, config.data, processor, budget)
+    loaded = load_examples(config.data.validation, config.data, processor, budget)
+    return loaded.examples, loaded.bad
 
 
 def _save_final(trainer: DFTTrainer, out: Path) -> None:

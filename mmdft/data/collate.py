@@ -29,12 +29,12 @@ def collate_training(examples: Sequence[Rendered], pad_id: int) -> dict[str, Ten
     for row, example in enumerate(examples):
         mask = torch.tensor(example.mask)
         labels[row, : len(mask)][mask] = batch["input_ids"][row, : len(mask)][mask]
-    return {**batch, "labels": labels, **_concatenate_images(examples)}
+    return {**batch, "labels": labels, **concatenate_images(examples)}
 
 
 def collate_generation(examples: Sequence[Rendered], pad_id: int) -> dict[str, Tensor]:
     """Pad on the left, so that all prompts end where generation starts; no labels."""
-    return {**_pad(examples, pad_id, left=True), **_concatenate_images(examples)}
+    return {**_pad(examples, pad_id, left=True), **concatenate_images(examples)}
 
 
 def _pad(examples: Sequence[Rendered], pad_id: int, *, left: bool) -> dict[str, Tensor]:
@@ -52,7 +52,8 @@ def _pad(examples: Sequence[Rendered], pad_id: int, *, left: bool) -> dict[str, 
     return {"input_ids": ids, "attention_mask": attention, "mm_token_type_ids": types}
 
 
-def _concatenate_images(examples: Sequence[Rendered]) -> dict[str, Tensor]:
+def concatenate_images(examples: Sequence[Rendered]) -> dict[str, Tensor]:
+    """The images' tensors of all examples, in order; nothing if there are no images."""
     names = {name for example in examples for name in example.images}
     return {
         name: torch.cat([e.images[name] for e in examples if name in e.images])

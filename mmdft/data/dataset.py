@@ -33,16 +33,26 @@ class BadRow:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What can be trained on, and what was set aside."""
+
+    examples: list[Example]
+    lengths: list[int]
+    """tokens of each example, image tokens included"""
+    bad: list[BadRow]
+
+
 def load_examples(
     sources: Sequence[SourceConfig], config: DataConfig, processor: Any, budget: PixelBudget
-) -> tuple[list[Example], list[BadRow]]:
+) -> Loaded:
     """Read all rows of the sources; bad ones are set aside by `config.on_bad_row`.
 
     Raises:
         DataError: a bad row with `on_bad_row: raise`; more than `max_bad_fraction` bad rows; or
             nothing left to train on.
     """
-    good: list[Example] = []
+    good: list[tuple[Example, int]] = []
     bad: list[BadRow] = []
     with ThreadPoolExecutor() as pool:
         checks = (
@@ -51,7 +61,7 @@ def load_examples(
             for origin, row in read_rows(source)
         )
         for result in [future.result() for future in list(checks)]:
-            if isinstance(result, Example):
+            if not isinstance(result, BadRow):
                 good.append(result)
             elif config.on_bad_row == "raise":
                 raise DataError(f"{result.source}:{result.row} (id {result.id}): {result.reason}")
@@ -70,7 +80,9 @@ def load_examples(
         )
     if not good:
         raise DataError(f"{names}: all {total} rows are bad; the first: {bad[0].reason}")
-    return good, bad
+    return Loaded(
+        examples=[example for example, _ in good], lengths=[length for _, length in good], bad=bad
+    )
 
 
 def write_quarantine(path: Path, rows: Sequence[BadRow]) -> None:
@@ -107,7 +119,7 @@ def _check(
     config: DataConfig,
     processor: Any,
     budget: PixelBudget,
-) -> Example | BadRow:
+) -> tuple[Example, int] | BadRow:
     """Parse one row, decode its images, measure it."""
     name = origin.id
     try:
@@ -124,4 +136,4 @@ def _check(
             )
     except DataError as error:
         return BadRow(source=str(source.path), row=origin.row, id=name, reason=str(error))
-    return example
+    return example, length

@@ -9,17 +9,25 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mmdft.errors import ModelError
-from mmdft.head import answer_loss, answer_states
-from mmdft.objectives import OBJECTIVES, dft, sft
+from mmdft.head import SUMS, answer_loss, answer_states
+from mmdft.objectives import OBJECTIVES, Tokens, dft, sft
+
+
+def tokens_of(rows, logp):
+    return Tokens(logp, rows.clone)
+
+
+def found(answers, name):
+    return answers.sums[SUMS.index(name)].item()
 
 
 def reference(states, weight, bias, targets, objective):
     """Loss sum and gradients by plain autograd in float64."""
     states, weight = states.double().requires_grad_(), weight.double().requires_grad_()
     bias = bias.double().requires_grad_() if bias is not None else None
-    logp = torch.log_softmax(nn.functional.linear(states, weight, bias), -1)
-    logp = logp.gather(-1, targets[:, None]).squeeze(-1)
-    loss = (-objective(logp.detach()) * logp).sum()
+    rows = torch.log_softmax(nn.functional.linear(states, weight, bias), -1)
+    logp = rows.gather(-1, targets[:, None]).squeeze(-1)
+    loss = (-objective(tokens_of(rows.detach(), logp.detach())) * logp).sum()
     loss.backward()
     grads = [t.grad if t is not None else None for t in (states, weight, bias)]
     return loss.detach(), logp.detach(), *grads
@@ -33,10 +41,11 @@ def magnitudes(states, weight, bias, targets, objective):
     logits = nn.functional.linear(
         states.double(), weight.double(), bias.double() if bias is not None else None
     )
-    rows = torch.softmax(logits, -1)
-    logp = rows.gather(-1, targets[:, None]).log().squeeze(-1)
+    log_rows = torch.log_softmax(logits, -1)
+    logp = log_rows.gather(-1, targets[:, None]).squeeze(-1)
+    rows = log_rows.exp()
     rows[torch.arange(len(targets)), targets] -= 1
-    rows = (rows * objective(logp)[:, None]).abs()
+    rows = (rows * objective(tokens_of(log_rows, logp))[:, None]).abs()
     return [
         grad.norm().item()
         for grad in (rows @ weight.double().abs(), rows.t() @ states.double().abs(), rows.sum(0))
@@ -63,7 +72,7 @@ def relative(a, b):
     tokens=st.integers(1, 40),
     hidden=st.integers(2, 48),
     vocabulary=st.integers(2, 700),
-    scale=st.sampled_from([0.01, 1.0, 4.0]),
+    scale=st.sampled_from([0.01, 1.0, 3.0]),
     bias=st.booleans(),
 )
 def test_loss_and_gradients_equal_float64_autograd(
@@ -83,12 +92,12 @@ def test_loss_and_gradients_equal_float64_autograd(
     (got.loss * 3.0).backward()
 
     assert got.loss.item() == pytest.approx(want[0].item(), rel=1e-5, abs=1e-6)
-    assert got.nll.item() == pytest.approx(-want[1].sum().item(), rel=1e-5, abs=1e-5)
-    assert got.probability.item() == pytest.approx(want[1].exp().sum().item(), rel=1e-5, abs=1e-6)
-    assert got.tokens.item() == tokens
+    assert found(got, "nll") == pytest.approx(-want[1].sum().item(), rel=1e-5, abs=1e-5)
+    assert found(got, "p") == pytest.approx(want[1].exp().sum().item(), rel=1e-5, abs=1e-6)
+    assert found(got, "tokens") == tokens
     scales = magnitudes(states.detach(), weight, offset, targets, OBJECTIVES[name])
-    found = (states.grad, head.weight.grad, head.bias.grad if bias else None)
-    for ours, theirs, magnitude in zip(found, want[2:], scales, strict=True):
+    grads = (states.grad, head.weight.grad, head.bias.grad if bias else None)
+    for ours, theirs, magnitude in zip(grads, want[2:], scales, strict=True):
         if theirs is not None:
             assert (ours.double() / 3.0 - theirs).norm().item() <= 1e-5 * magnitude + 1e-12
 
@@ -103,9 +112,9 @@ def test_three_tokens_by_hand():
     weighted = answer_loss(states, targets, head, dft, chunk_mb=1)
     assert plain.loss.item() == pytest.approx(-sum(math.log(q) for q in p), rel=1e-6)
     assert weighted.loss.item() == pytest.approx(-sum(q * math.log(q) for q in p), rel=1e-6)
-    assert weighted.nll.item() == plain.loss.item()
-    assert weighted.probability.item() == pytest.approx(1.0)
-    assert weighted.correct.item() == 1.0
+    assert found(weighted, "nll") == plain.loss.item()
+    assert found(weighted, "p") == pytest.approx(1.0)
+    assert found(weighted, "correct") == 1.0
 
 
 def test_the_dft_gradient_is_that_of_minus_p():
@@ -173,7 +182,7 @@ def test_no_answer_token_gives_an_attached_zero():
     states = torch.randn(3, 4, requires_grad=True)
     answers = answer_loss(states[:0], torch.empty(0, dtype=torch.long), head, dft, chunk_mb=1)
     answers.loss.backward()
-    assert answers.loss.item() == 0.0 and answers.tokens.item() == 0.0
+    assert answers.loss.item() == 0.0 and found(answers, "tokens") == 0.0
     assert states.grad.abs().sum() == 0 and head.weight.grad.abs().sum() == 0
 
 
@@ -198,9 +207,9 @@ def test_bf16_operands_give_an_fp32_weight():
     exact = exact.gather(-1, targets[:, None]).squeeze(-1)
     seen = []
 
-    def record(logp):
-        seen.append(logp.exp())
-        return logp.exp()
+    def record(tokens):
+        seen.append(tokens.logp.exp())
+        return tokens.logp.exp()
 
     answer_loss(states, targets, head, record, chunk_mb=1)
     error = ((torch.cat(seen).double() - exact).abs() / exact).max()

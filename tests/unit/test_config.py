@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -128,7 +129,7 @@ def test_anchors_and_merge_keys_work(write: Write) -> None:
         ),
         (
             "objective: {loss: dft}",
-            "run.yaml:2: objective.loss: unknown key; the keys here are name, chunk_mb",
+            "run.yaml:2: objective.loss: unknown key; the keys here are name, parameters, chunk_mb",
         ),
         (
             "data: {train: [{path: a, formt: native}]}",
@@ -197,7 +198,11 @@ def test_anchors_and_merge_keys_work(write: Write) -> None:
             "run.yaml: training.eval_strategy is 'steps' but data.validation is empty; "
             "name a validation source, or set eval_strategy: no",
         ),
-        ("objective: {name: dtf}", "run.yaml:2: objective.name: got 'dtf', expected sft or dft"),
+        (
+            "objective: {name: dtf}",
+            "run.yaml:2: objective.name: got 'dtf', "
+            "expected one of 9 names, such as dft or deft or sft",
+        ),
         (
             "objective: dft",
             "run.yaml:2: objective: got 'dft', expected a mapping",
@@ -587,3 +592,30 @@ def test_a_dump_holds_what_was_set_and_our_defaults(write: Write) -> None:
     assert "  adam_beta1: 0.8\n" in dumped
     assert "  lr_scheduler_type: cosine\n" in dumped
     assert "adam_beta2" not in dumped
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        ("{name: power, parameters: {beta: 1}}", "power has no parameter 'beta'; known: alpha"),
+        ("{name: dft, parameters: {tau: 0.1}}", "dft has no parameter 'tau'; known: it has none"),
+        ("{name: threshold, parameters: {tau: 1}}", "tau is 1.0; it must lie between 0 and 1"),
+        ("{name: focal, parameters: {gamma: -1}}", "gamma is -1.0; it must lie between 0 and 100"),
+    ],
+)
+def test_an_objectives_parameters_are_its_own_and_in_range(
+    tmp_path: Path, objective: str, message: str
+) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(f"model: {{name: m}}\nobjective: {objective}\n")
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_config(path)
+
+
+def test_an_objective_keeps_its_parameters(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("model: {name: m}\nobjective: {name: power, parameters: {alpha: 2}}\n")
+    assert load_config(path).objective.parameters == {"alpha": 2.0}
+    assert load_config(path, ["objective.parameters.alpha=0.25"]).objective.parameters == {
+        "alpha": 0.25
+    }

@@ -38,7 +38,8 @@ def load(processor: Load) -> Callable[..., tuple[list[Example], list[BadRow]]]:
     def run(*paths: Path, **settings: Any) -> tuple[list[Example], list[BadRow]]:
         config = DataConfig(**{"max_bad_fraction": 1.0, **settings})
         budget = pixel_budget(model, config.min_pixels, config.max_pixels)
-        return load_examples([SourceConfig(path=p) for p in paths], config, model, budget)
+        found = load_examples([SourceConfig(path=p) for p in paths], config, model, budget)
+        return found.examples, found.bad
 
     return run
 

@@ -1,0 +1,183 @@
+"""Several examples in one row, with no attention from one to another.
+
+A packed batch has no padding and no attention mask. Where one example ends and the next begins is
+told by the text positions, which start again at 0: transformers builds its mask from them
+(`find_packed_sequence_indices`). The rotary positions of each example are those it has alone, so
+loss and gradient are the padded batch's.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from bisect import bisect_left, insort
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from transformers import AutoModel
+
+from mmdft.data.collate import IGNORE, concatenate_images
+from mmdft.data.dataset import RenderedDataset
+from mmdft.errors import DataError, ModelError
+from mmdft.records import Rendered
+
+# Families and attention kernels that were seen to keep packed examples apart, or that transformers
+# documents to. Others may ignore the positions, and examples would silently see each other.
+PACKED_FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
+PACKED_ATTENTION = ("eager", "sdpa", "flash_attention_2")
+
+# Examples packed together come from a stretch of this many in shuffled order: enough for a tight
+# fit, few enough that a pack is a random draw from the data whatever the lengths in it.
+WINDOW = 512
+
+Positions = Callable[[Rendered], Tensor]
+"""An example's rotary positions (temporal, height, width), (3, length) int64."""
+
+
+def best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
+    """Put every index into a bin whose lengths add up to at most the capacity.
+
+    Best-fit decreasing: the longest first, each into the fullest bin that has room for it; ties go
+    to the lower index and the older bin. With capacity 10, lengths (4, 6, 3, 5) become
+    [[1, 0], [3, 2]].
+
+    Raises:
+        ValueError: a length is not between 1 and the capacity.
+    """
+    for index, length in enumerate(lengths):
+        if not 1 <= length <= capacity:
+            raise ValueError(f"length {length} of item {index} is not within 1 and {capacity}")
+    bins: list[list[int]] = []
+    rooms: list[tuple[int, int]] = []  # (what is left, bin), sorted
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        place = bisect_left(rooms, (lengths[index], 0))
+        if place == len(rooms):
+            room, chosen = capacity, len(bins)
+            bins.append([])
+        else:
+            room, chosen = rooms.pop(place)
+        bins[chosen].append(index)
+        insort(rooms, (room - lengths[index], chosen))
+    return bins
+
+
+class PackedDataset(Dataset[list[Rendered]]):
+    """Packs of rendered examples, the same ones in every epoch of a run.
+
+    Which examples share a pack depends on the lengths, the capacity and the seed alone. The
+    Trainer's sampler then orders packs as it would examples.
+
+    Args:
+        dataset: the examples.
+        lengths: each example's tokens, as `load_examples` measured them.
+        capacity: most tokens in a pack.
+        seed: of the shuffle before packing.
+    """
+
+    def __init__(
+        self, dataset: RenderedDataset, lengths: Sequence[int], capacity: int, seed: int
+    ) -> None:
+        if len(lengths) != len(dataset):
+            raise ValueError(f"{len(lengths)} lengths for {len(dataset)} examples")
+        self.dataset = dataset
+        self.lengths = lengths
+        order = list(range(len(lengths)))
+        random.Random(seed).shuffle(order)
+        windows = (order[start : start + WINDOW] for start in range(0, len(order), WINDOW))
+        self.packs = [
+            [window[place] for place in bin_]
+            for window in windows
+            for bin_ in best_fit([lengths[index] for index in window], capacity)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.packs)
+
+    def __getitem__(self, index: int) -> list[Rendered]:
+        return [self._example(place) for place in self.packs[index]]
+
+    def _example(self, index: int) -> Rendered:
+        example = self.dataset[index]
+        if len(example.ids) != self.lengths[index]:
+            raise DataError(
+                f"example {example.id}: {len(example.ids)} tokens now, {self.lengths[index]} when "
+                "it was loaded; has its image changed since? Start the run again"
+            )
+        return example
+
+
+def packed_positions(config: Any) -> Positions:
+    """How a model numbers the tokens of one example: its own `get_rope_index`, without weights.
+
+    Args:
+        config: the model's `transformers` configuration.
+
+    Returns:
+        A function that can be sent to a data loader's worker.
+
+    Raises:
+        ModelError: packing is not known to be exact for this family or its attention kernel.
+    """
+    if config.model_type not in PACKED_FAMILIES:
+        raise ModelError(
+            f"data.packing: not available for {config.model_type}, only for "
+            f"{', '.join(PACKED_FAMILIES)}; set data.packing=false"
+        )
+    if config._attn_implementation not in PACKED_ATTENTION:
+        raise ModelError(
+            f"data.packing: not available with attention {config._attn_implementation}, only with "
+            f"{', '.join(PACKED_ATTENTION)}; set model.attn_implementation"
+        )
+    # Of the model only the configuration is read; on the meta device it has no memory.
+    with torch.device("meta"):
+        shape = AutoModel.from_config(copy.deepcopy(config), attn_implementation="eager")
+    return partial(_positions, shape.get_rope_index)
+
+
+def collate_packed(packs: Sequence[Sequence[Rendered]], positions: Positions) -> dict[str, Tensor]:
+    """All packs of a batch, one after the other in a single row: the form without padding.
+
+    Examples (ids 5 6 7, mask 0 1 1) and (ids 8 9, mask 0 1), text alone, become
+        input_ids     [[5, 6, 7, 8, 9]]
+        labels        [[-100, 6, 7, -100, 9]]
+        position_ids  four times [[0, 1, 2, 0, 1]]
+
+    Only `flash_attention_2` skips what lies between two examples; elsewhere the cost of attention
+    grows with the square of the row, and accumulation is cheaper than a larger batch.
+
+    Args:
+        packs: what `PackedDataset` gives.
+        positions: of `packed_positions`.
+
+    Returns:
+        `input_ids` and `labels`, (1, length) int64; `position_ids`, (4, 1, length) int64: the text
+        positions, then the rotary ones; and the images' tensors, concatenated in order.
+    """
+    examples = [example for pack in packs for example in pack]
+    # A first token has nothing before it in its own example to be predicted from.
+    assert not any(example.mask[0] for example in examples)
+    ids = torch.tensor([token for example in examples for token in example.ids])
+    mask = torch.tensor([trained for example in examples for trained in example.mask])
+    where = [
+        torch.cat([torch.arange(len(example.ids))[None], positions(example)])
+        for example in examples
+    ]
+    return {
+        "input_ids": ids[None],
+        "labels": ids.masked_fill(~mask, IGNORE)[None],
+        "position_ids": torch.cat(where, dim=1)[:, None],
+        **concatenate_images(examples),
+    }
+
+
+def _positions(get_rope_index: Callable[..., tuple[Tensor, Tensor]], example: Rendered) -> Tensor:
+    positions, _ = get_rope_index(
+        input_ids=torch.tensor([example.ids]),
+        mm_token_type_ids=torch.tensor([example.image_tokens], dtype=torch.long),
+        image_grid_thw=example.images.get("image_grid_thw"),
+    )
+    return positions[:, 0]
