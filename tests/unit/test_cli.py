@@ -185,7 +185,7 @@ SCORED = {
         "exact": {
             "n": 40,
             "accuracy": 0.625,
-            "standard_error": 0.0765,
+            "standard_error": 0.077,
             "no_answer": 1,
             "unscored": 0,
         }
