@@ -2,7 +2,7 @@
 
     from mmdft import load_config, train, evaluate
 
-    config = load_config("configs/train/quick.yaml")
+    config = load_config("configs/train/figures_tiny_dft.yaml")
     result = train(config)
 
 What is named here is imported when it is first used, so that `import mmdft` does not load torch.

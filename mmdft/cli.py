@@ -168,7 +168,7 @@ def evaluate(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
     The same command again goes on where an interrupted run stopped.
 
-    Example: mmdft eval configs/eval/NAME.yaml model.name=runs/train evaluation.batch_size=4
+    Example: mmdft eval configs/eval/NAME.yaml model.name=runs/train/model evaluation.batch_size=4
     """
     settings = _load(config, overrides)
     if not settings.evaluation.benchmarks:

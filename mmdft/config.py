@@ -125,7 +125,7 @@ class SourceConfig(_Section):
     path: UserPath
     """The file, or the folder of a saved dataset."""
     format: Literal["native", "messages", "wethink"] | None = None
-    """How a row is laid out; None detects it from the first row."""
+    """How a row is laid out; None detects it, row by row."""
     image_root: UserPath | None = None
     """Folder that image paths in the rows start from; None is the file's own folder."""
     limit: Positive | None = None
@@ -133,7 +133,7 @@ class SourceConfig(_Section):
     reply: Literal["plain", "think", "boxed"] = "plain"
     """How a row's reasoning and answer become the assistant's reply."""
     system: str | None = None
-    """System prompt put before each conversation; None keeps the row's own, if any."""
+    """System prompt of conversations that have none of their own."""
 
     @model_validator(mode="before")
     @classmethod
@@ -296,8 +296,8 @@ class BenchmarkConfig(_Section):
     """Folder of its data."""
     limit: Positive | None = None
     """Ask only this many items, from the top; None asks all."""
-    label: str | None = None
-    """Name in the report, to tell two uses of one benchmark apart; None is its name."""
+    label: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _-]*$")] | None = None
+    """Its folder and name in the report, to tell two uses apart; None is the benchmark's name."""
 
 
 class EvaluationConfig(_Section):

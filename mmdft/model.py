@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -88,7 +90,10 @@ def add_lora(model: nn.Module, lora: LoraSettings, without: Sequence[Part]) -> n
         exclude_modules=excluded or None,
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, settings)  # type: ignore[no-any-return]
+    try:
+        return get_peft_model(model, settings)  # type: ignore[no-any-return]
+    except (ValueError, re.error) as error:
+        raise ModelError(f"model.lora: {' '.join(str(error).split())}") from error
 
 
 def parameter_summary(model: nn.Module) -> dict[str, dict[str, int]]:
@@ -110,9 +115,13 @@ def _load_adapter(config: ModelConfig, options: Mapping[str, Any]) -> nn.Module:
 
     if config.lora is not None:
         raise ModelError(f"model.lora: {config.name} is an adapter already; leave model.lora out")
+    if config.freeze:
+        raise ModelError(f"model.freeze: {config.name} is an adapter, its base is frozen already")
     base_name = PeftConfig.from_pretrained(config.name).base_model_name_or_path
     base = _load(
-        AutoModelForImageTextToText, config.model_copy(update={"name": base_name}), options
+        AutoModelForImageTextToText,
+        config.model_copy(update={"name": base_name, "revision": None}),
+        options,
     )
     model = PeftModel.from_pretrained(base, config.name, is_trainable=True)
     return model  # type: ignore[no-any-return]
@@ -126,8 +135,8 @@ def _load(auto_class: Any, config: ModelConfig, options: Mapping[str, Any]) -> A
             trust_remote_code=config.trust_remote_code,
             **options,
         )
-    except (OSError, ValueError) as error:
-        # transformers reports a missing repository, a missing file, a wrong architecture and
-        # remote code that was not allowed by these two; the first line says which.
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
+        # transformers reports a missing repository, a missing file, a wrong architecture, remote
+        # code that was not allowed, a missing package and cut weights by these.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise ModelError(f"model.name {config.name!r} cannot be loaded: {reason}") from error

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from mmdft.config import RunConfig
 from mmdft.config_loading import dump_config
 from mmdft.errors import ConfigError
-from mmdft.files import write_text
+from mmdft.files import read_json, write_json, write_text
 from mmdft.records import Example
 
+_END = 2**20
 PACKAGES = ("mmdft", "torch", "transformers", "accelerate", "peft", "qwen-vl-utils", "pillow")
 
 
@@ -42,19 +44,61 @@ def fingerprint(examples: Iterable[Example]) -> dict[str, str | int]:
     return {"examples": count, "blake2b": digest.hexdigest()}
 
 
-def claim_run_folder(folder: Path, config: RunConfig) -> None:
-    """Write the resolved configuration into a run folder, or find it there unchanged.
+def check_run_folder(folder: Path, config: RunConfig) -> None:
+    """See that a run folder is new, empty, or holds this very configuration.
 
     Raises:
-        ConfigError: the folder holds a run of another configuration, which is left as it is.
+        ConfigError: it holds a run of another configuration, or files of another kind.
     """
     path = folder / "config.yaml"
-    resolved = dump_config(config)
     if path.is_file():
-        if path.read_text(encoding="utf-8") != resolved:
+        if path.read_text(encoding="utf-8") != dump_config(config):
             raise ConfigError(
                 f"{folder} holds a run of another configuration (see {path}); "
                 "choose another output_dir, or delete that folder"
             )
-        return
-    write_text(path, resolved)
+    # Hidden files may be another rank's, just being written.
+    elif folder.exists() and any(not p.name.startswith(".") for p in folder.iterdir()):
+        raise ConfigError(f"{folder} holds files but no run; choose another output_dir")
+
+
+def claim_run_folder(folder: Path, config: RunConfig) -> None:
+    """Write the resolved configuration into a folder that `check_run_folder` found fit."""
+    path = folder / "config.yaml"
+    if not path.is_file():
+        write_text(path, dump_config(config))
+
+
+def model_fingerprint(name: str, revision: str | None) -> str:
+    """What tells a model from another under the same name: the ends of each of its weight files.
+
+    A model on the hub is told by its name and revision.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        return f"{name}@{revision or 'main'}"
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(folder.glob("*.safetensors")):
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            digest.update(f"{path.name}:{size}".encode() + stream.read(_END))
+            stream.seek(max(0, size - _END))
+            digest.update(stream.read())
+    return digest.hexdigest()
+
+
+def keep_to_provenance(path: Path, found: Mapping[str, Any], keys: Iterable[str]) -> None:
+    """Write `provenance.json`, unless there is one that differs in `keys`.
+
+    Raises:
+        ConfigError: what was made so far came from other data or another model.
+    """
+    if path.is_file():
+        before = read_json(path)
+        differs = [key for key in keys if before.get(key) != found[key]]
+        if differs:
+            raise ConfigError(
+                f"{path.parent} was begun with another {' and '.join(differs)} than what is there "
+                "now under the same name; choose another output_dir, or delete that folder"
+            )
+    write_json(path, found)

@@ -96,17 +96,20 @@ def build_tiny(
     """Write a tiny model with random weights and its processor into `out`.
 
     Args:
-        out: the folder to write; what it held before is replaced once all is written.
+        out: the folder to write, new or empty; it appears once all is written.
         family: a key of `FAMILY_BUILDERS`: qwen2_vl, qwen2_5_vl or qwen3_vl.
         seed: of the random weights.
         size: layers and widths.
         texts: what the tokenizer is trained on; by default the figures' questions and answers.
 
     Raises:
-        ConfigError: the family is unknown.
+        ConfigError: the family is unknown, or the folder is not empty.
     """
     if family not in FAMILY_BUILDERS:
         raise ConfigError(f"unknown family {family!r}; known: {', '.join(FAMILY_BUILDERS)}")
+    out = out.resolve()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} exists and is not empty; choose another folder")
     size = size or TinySize()
     tokenizer = _tokenizer(figure_texts() if texts is None else texts)
     config, processor = FAMILY_BUILDERS[family](size, tokenizer)
@@ -121,8 +124,7 @@ def build_tiny(
     shutil.rmtree(temporary, ignore_errors=True)
     model.save_pretrained(temporary)
     processor.save_pretrained(temporary)
-    shutil.rmtree(out, ignore_errors=True)
-    temporary.rename(out)
+    temporary.replace(out)
     return out
 
 

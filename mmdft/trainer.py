@@ -176,6 +176,19 @@ class DFTTrainer(Trainer):
                 "run the same command again"
             ) from error
 
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Save a checkpoint; a full disk is an error that names the folder."""
+        try:
+            super()._save_checkpoint(model, trial)
+        except RuntimeError as error:
+            # torch.save reports a failed write by its zip writer's name only.
+            if "inline_container" not in str(error):
+                raise
+            raise MmdftError(
+                f"{self.args.output_dir}: the checkpoint of step {self.state.global_step} cannot "
+                "be written; free some space, then run the same command again"
+            ) from error
+
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: nn.Module | None = None
     ) -> None:

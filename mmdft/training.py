@@ -30,7 +30,13 @@ from mmdft.errors import ConfigError, DataError
 from mmdft.files import read_json, read_jsonl, write_json, write_jsonl
 from mmdft.memory import keep_freed_memory
 from mmdft.model import load_model, load_processor, parameter_summary
-from mmdft.provenance import claim_run_folder, fingerprint, versions
+from mmdft.provenance import (
+    check_run_folder,
+    claim_run_folder,
+    fingerprint,
+    keep_to_provenance,
+    versions,
+)
 from mmdft.records import Rendered
 from mmdft.trainer import DFTTrainer
 
@@ -69,7 +75,7 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
     if config.training.eval_strategy != "no" and not config.data.validation:
         raise ConfigError("training.eval_strategy needs data.validation")
     run_dir = config.training.output_dir
-    claim_run_folder(run_dir, config)
+    check_run_folder(run_dir, config)
     if (run_dir / "summary.json").is_file():
         return _finished(run_dir)
     keep_freed_memory()
@@ -79,7 +85,6 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
     examples = loaded.examples
     held_out, bad_held_out = _validation(config, processor, budget)
     bad = [*loaded.bad, *bad_held_out]
-    write_quarantine(run_dir / "quarantine.jsonl", bad)
 
     arguments = _arguments(config)
     set_seed(arguments.seed)
@@ -90,23 +95,36 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
         positions = packed_positions(model.config)
         seed = arguments.seed if arguments.data_seed is None else arguments.data_seed
         packed = PackedDataset(dataset, loaded.lengths, config.data.max_length, seed)
-    trainer = DFTTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=dataset if packed is None else packed,
-        eval_dataset=RenderedDataset(held_out, processor, budget) if held_out else None,
-        data_collator=partial(
-            training_batch, pad_id=processor.tokenizer.pad_token_id, positions=positions
-        ),
-        processing_class=processor,
-        callbacks=[MetricsFile(run_dir / "metrics.jsonl"), LogLines(), *callbacks],
-        objective=config.objective.name,
-        parameters=config.objective.parameters,
-        chunk_mb=config.objective.chunk_mb,
-    )
+    try:
+        trainer = DFTTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=dataset if packed is None else packed,
+            eval_dataset=RenderedDataset(held_out, processor, budget) if held_out else None,
+            data_collator=partial(
+                training_batch, pad_id=processor.tokenizer.pad_token_id, positions=positions
+            ),
+            processing_class=processor,
+            callbacks=[MetricsFile(run_dir / "metrics.jsonl"), LogLines(), *callbacks],
+            objective=config.objective.name,
+            parameters=config.objective.parameters,
+            chunk_mb=config.objective.chunk_mb,
+        )
+    except ImportError as error:
+        # Such as an optimizer whose package is not installed.
+        raise ConfigError(f"training: {' '.join(str(error).split())}") from error
     # Our lines say the same as the two default callbacks, and more, in one place.
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
+    rows = len(dataset if packed is None else packed)
+    if arguments.dataloader_drop_last and rows < arguments.train_batch_size * arguments.world_size:
+        raise ConfigError(
+            f"{rows} rows give no whole batch, so no step is made; lower "
+            "training.per_device_train_batch_size or leave out dataloader_drop_last"
+        )
+    # Only now, so that a mistyped name or path does not leave a folder behind.
+    claim_run_folder(run_dir, config)
+    write_quarantine(run_dir / "quarantine.jsonl", bad)
     parameters = parameter_summary(model)
     if trainer.is_world_process_zero():
         _announce(config, len(examples), bad, parameters)
@@ -115,7 +133,7 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
                 f"packed into {len(packed):,} rows of at most {config.data.max_length:,} tokens",
                 file=sys.stderr,
             )
-        write_json(
+        keep_to_provenance(
             run_dir / "provenance.json",
             {
                 "versions": versions(),
@@ -124,6 +142,7 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
                 "device": str(arguments.device),
                 "processes": arguments.world_size,
             },
+            keys=["data"],
         )
     trainer.train(resume_from_checkpoint=last_checkpoint(run_dir))
     _save_final(trainer, run_dir / "model")
@@ -267,10 +286,16 @@ def last_checkpoint(run_dir: Path) -> str | None:
 def _arguments(config: RunConfig) -> TrainingArguments:
     """The Trainer's arguments; without an accelerator it is told to use the CPU."""
     values = {"use_cpu": not torch.accelerator.is_available(), **config.training.arguments()}
+    if values.get("load_best_model_at_end") or values.get("save_strategy") == "best":
+        # The objective's own loss would not do: DFT's is small where p is near 0.
+        values.setdefault("metric_for_best_model", "eval_token_accuracy")
+        values.setdefault(
+            "greater_is_better", not values["metric_for_best_model"].endswith(("loss", "nll"))
+        )
     try:
         return TrainingArguments(**values)
-    except ValueError as error:
-        # Combinations of settings that only transformers can judge.
+    except (ValueError, ImportError, RuntimeError) as error:
+        # Combinations of settings, and missing packages, that only transformers can judge.
         raise ConfigError(f"training: {' '.join(str(error).split())}") from error
 
 

@@ -112,7 +112,10 @@ def _pieces(turns: Sequence[Turn], processor: Any, generate: bool) -> Iterator[_
         }
         for turn in turns
     ]
-    text = processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=generate)
+    try:
+        text = processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=generate)
+    except ValueError as error:
+        raise ModelError(f"the model's chat template: {error}") from error
     fields = _MARK.split(text)
     order = [int(number) for number in fields[1::2]]
     if order != list(range(len(contents))):

@@ -195,7 +195,7 @@ def messages(row: Mapping[str, Any], origin: Origin) -> Example:
     whose file is in the part or, in order, in the row's `images`. Images of a row without image
     parts stand before the first user text.
     """
-    raw = row["messages"]
+    raw = row.get("messages")
     if not isinstance(raw, list) or not raw:
         raise DataError("field 'messages' must be a non-empty list")
     waiting = _images(row, origin)

@@ -101,7 +101,8 @@ def _load_figures(path: Path, limit: int | None, images: bool) -> list[Example]:
         meta = row.get("meta") or {}
         if not isinstance(meta, dict):
             raise DataError(f"{where}: 'meta' must be an object, not {type(meta).__name__}")
-        files = _texts(row, "images", where, default=())
+        single = (_text(row, "image", where),) if row.get("image") is not None else ()
+        files = _texts(row, "images", where, default=()) or single
         examples.append(
             Example(
                 id=_id(row, where),

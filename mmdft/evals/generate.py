@@ -1,4 +1,4 @@
-"""Answers from a transformers model: batched, left-padded, the longest prompts first."""
+"""Answers from a transformers model: batched, left-padded, the longest texts first."""
 
 from __future__ import annotations
 

@@ -22,7 +22,14 @@ from mmdft.evals.tables import results_markdown
 from mmdft.files import drop_cut_line, write_json, write_text
 from mmdft.memory import keep_freed_memory
 from mmdft.model import load_model, load_processor
-from mmdft.provenance import claim_run_folder, fingerprint, versions
+from mmdft.provenance import (
+    check_run_folder,
+    claim_run_folder,
+    fingerprint,
+    keep_to_provenance,
+    model_fingerprint,
+    versions,
+)
 from mmdft.records import Example, Turn
 
 
@@ -66,8 +73,11 @@ def evaluate(config: RunConfig) -> EvalResult:
         raise ConfigError("evaluation.benchmarks is empty; name at least one benchmark")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("an evaluation runs in one process; start it without a launcher")
-    run_dir = settings.output_dir or Path("runs") / f"eval-{Path(config.model.name).name}"
-    claim_run_folder(run_dir, config)
+    name = Path(config.model.name)
+    # A run's model lies in RUN/model; its name is the run's.
+    named = name.parent.name if name.name == "model" else name.name
+    run_dir = settings.output_dir or Path("runs") / f"eval-{named}"
+    check_run_folder(run_dir, config)
     keep_freed_memory()
     asked = {
         chosen.label or chosen.name: _ask(chosen, settings.system) for chosen in settings.benchmarks
@@ -75,14 +85,17 @@ def evaluate(config: RunConfig) -> EvalResult:
     processor = load_processor(config.model)
     budget = pixel_budget(processor, *config.evaluation_pixels())
     model = load_model(config.model).eval().to(_device())
-    write_json(
+    claim_run_folder(run_dir, config)
+    keep_to_provenance(
         run_dir / "provenance.json",
         {
+            "model": model_fingerprint(config.model.name, config.model.revision),
             "versions": versions(),
             "device": str(_device()),
             "pixels": asdict(budget),
             "data": {label: fingerprint(examples) for label, examples in asked.items()},
         },
+        keys=["model", "data", "pixels"],
     )
     results = {}
     for chosen in settings.benchmarks:

@@ -77,6 +77,8 @@ def score_file(
         DataError: a file, a row, an id or a rule set is not as it should be.
     """
     chosen = benchmark_named(benchmark)
+    if out.resolve() in (predictions_path.resolve(), data.resolve()):
+        raise DataError(f"{out}: is an input; give the verdicts another file with --out")
     names = tuple(rules) if rules is not None else chosen.rules
     if not names:
         raise DataError(f"no rule set given; {benchmark} has: {', '.join(chosen.rules)}")

@@ -19,6 +19,7 @@ from mmdft.errors import ModelError
 from mmdft.files import read_json, read_jsonl
 from mmdft.head import forward_answers
 from mmdft.objectives import OBJECTIVES
+from mmdft.provenance import claim_run_folder
 from mmdft.records import Example, ImageRef, Turn
 
 FAMILIES = ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"]
@@ -215,8 +216,10 @@ def test_a_packed_run_trains_and_resumes_bit_identically(family, tiny_dir, tmp_p
     said = capsys.readouterr().err
     assert "dft on 40 examples" in said
     assert re.search(r"packed into \d+ rows of at most 200 tokens", said)
+    half = load_config(small_run(tiny_dir, tmp_path, family, "half"))
+    claim_run_folder(tmp_path / "half", half)
     shutil.copytree(tmp_path / "whole/checkpoint-5", tmp_path / "half/checkpoint-5")
-    result = train(load_config(small_run(tiny_dir, tmp_path, family, "half")))
+    result = train(half)
 
     state = read_json(tmp_path / "whole/checkpoint-5/trainer_state.json")
     assert 1 < state["epoch"] != int(state["epoch"])

@@ -17,9 +17,11 @@ from safetensors.torch import load_file
 
 from mmdft import evaluate, load_config, train
 from mmdft.data.figures import write_figures
-from mmdft.errors import ConfigError
+from mmdft.errors import ConfigError, DataError, ModelError
 from mmdft.files import read_json, read_jsonl
 from mmdft.model import load_model
+from mmdft.provenance import claim_run_folder
+from mmdft.tiny import build_tiny
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "configs/train"
@@ -235,6 +237,7 @@ def test_a_lora_run_resumes_bit_identically(tiny_dir, tmp_path):
     assert mmdft("train", whole, *lora, cwd=tmp_path).returncode == 0
     halves = small_run(tiny_dir, tmp_path, "halves")
     folder = tmp_path / "halves"
+    claim_run_folder(folder, load_config(halves, lora))
     shutil.copytree(tmp_path / "whole/checkpoint-6", folder / "checkpoint-6")
     assert mmdft("train", halves, *lora, cwd=tmp_path).returncode == 0
     file = "model/adapter_model.safetensors"
@@ -276,6 +279,7 @@ evaluation:
     assert len(lines) == 12
     again = config("again")
     folder = tmp_path / "again/figures"
+    claim_run_folder(tmp_path / "again", again)
     folder.mkdir(parents=True)
     # five answers kept, the sixth cut off in the middle
     (folder / "predictions.jsonl").write_text("".join(lines[:5]) + lines[5][:20])
@@ -283,6 +287,68 @@ evaluation:
     written = (folder / "predictions.jsonl").read_text().splitlines(keepends=True)
     assert written[:5] == lines[:5] and sorted(written) == sorted(lines)
     assert resumed.benchmarks == whole.benchmarks
+
+
+def test_answers_of_another_model_or_of_other_questions_are_not_continued(tmp_path):
+    build_tiny(tmp_path / "model", family="qwen2_vl")
+    data = write_figures(tmp_path / "figures", num=4, split="test", size=56)
+    path = tmp_path / "eval.yaml"
+    path.write_text(
+        f"""
+model: {{name: {tmp_path / "model"}}}
+evaluation:
+  output_dir: {tmp_path / "out"}
+  benchmarks: [{{name: figures, path: {data}}}]
+  max_new_tokens: 2
+"""
+    )
+    evaluate(load_config(path))
+    kept = (tmp_path / "out/figures/predictions.jsonl").read_bytes()
+    evaluate(load_config(path))  # the same again is fine
+
+    shutil.rmtree(tmp_path / "model")
+    build_tiny(tmp_path / "model", family="qwen2_vl", seed=1)
+    with pytest.raises(ConfigError, match="begun with another model than what is there now"):
+        evaluate(load_config(path))
+    shutil.rmtree(tmp_path / "model")
+    build_tiny(tmp_path / "model", family="qwen2_vl")
+    data.write_text(data.read_text().replace("?", " now?"))
+    with pytest.raises(ConfigError, match="begun with another data than what is there now"):
+        evaluate(load_config(path))
+    assert (tmp_path / "out/figures/predictions.jsonl").read_bytes() == kept
+
+
+def test_folders_that_hold_something_else_are_left_alone(tiny_dir, tmp_path):
+    mine = tmp_path / "run/summary.json"
+    mine.parent.mkdir()
+    mine.write_text('{"mine": 1}')
+    with pytest.raises(ConfigError, match="holds files but no run"):
+        train(load_config(small_run(tiny_dir, tmp_path, "run")))
+    with pytest.raises(ConfigError, match="exists and is not empty"):
+        build_tiny(mine.parent, family="qwen2_vl")
+    assert [p.name for p in mine.parent.iterdir()] == ["summary.json"]
+    assert mine.read_text() == '{"mine": 1}'
+
+
+def test_a_mistake_does_not_claim_the_folder(tiny_dir, tmp_path):
+    path = small_run(tiny_dir, tmp_path, "run")
+    with pytest.raises(DataError, match="no such file"):
+        train(load_config(path, [f"data.train.0.path={tmp_path / 'typo.jsonl'}"]))
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        train(load_config(path, ["model.name=no/such"]))
+    assert not (tmp_path / "run/config.yaml").exists()
+    with pytest.raises(ConfigError, match="40 rows give no whole batch"):
+        train(
+            load_config(
+                path,
+                [
+                    "training.dataloader_drop_last=true",
+                    "training.per_device_train_batch_size=999",
+                    "training.max_steps=-1",
+                ],
+            )
+        )
+    assert not (tmp_path / "run/model").exists()
 
 
 BAD_DATA = {

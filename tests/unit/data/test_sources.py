@@ -514,3 +514,8 @@ def test_a_saved_dataset_gives_rows_with_image_bytes(root: Path) -> None:
     (root / "other").mkdir()
     with pytest.raises(DataError, match="not the folder of a saved dataset"):
         list(read_rows(SourceConfig(path=root / "other")))
+
+
+def test_a_row_of_another_format_than_named_is_a_bad_row(root: Path) -> None:
+    with pytest.raises(DataError, match="field 'messages' must be a non-empty list"):
+        to_example({"question": "How many?", "answer": "3"}, origin(root), "messages")

@@ -204,3 +204,11 @@ def test_real_data_loads_whole(name, folder, count):
     if name == "dynamath":
         kinds = [e for e in examples if e.meta["answer_type"] == "multiple choice"]
         assert all(ord(e.answer) - ord("A") < len(e.choices) for e in kinds)
+
+
+def test_a_single_image_is_shown_as_it_is_in_training(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    row = {"id": "a", "image": "a.png", "question": "How many?", "answer": "3"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    (example,) = benchmark_named("figures").load(tmp_path)
+    assert example.images == (ImageRef(path=tmp_path.resolve() / "a.png"),)

@@ -157,3 +157,13 @@ def test_nothing_here_imports_torch():
     code += "print([m for m in ('torch', 'transformers', 'sympy', 'datasets') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_verdicts_may_not_replace_an_input(tmp_path):
+    predictions, data = tmp_path / "p.jsonl", tmp_path / "data.jsonl"
+    predictions.write_text('{"id": "a", "response": "Answer: 3"}\n')
+    data.write_text('{"id": "a", "question": "How many?", "answer": "3"}\n')
+    for out in (predictions, data):
+        with pytest.raises(DataError, match="is an input"):
+            score_file(predictions, benchmark="figures", data=data, out=out)
+    assert "response" in predictions.read_text() and "question" in data.read_text()
