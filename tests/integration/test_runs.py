@@ -89,7 +89,8 @@ def test_a_recipe_trains_when_only_the_model_and_the_data_are_changed(
     assert by_part["language"]["trainable"] > 0
     adapter = (result.model_dir / "adapter_model.safetensors").is_file()
     assert adapter == ("lora" in recipe)
-    load_model(config.model.model_copy(update={"name": str(result.model_dir), "lora": None}))
+    trained = {"name": str(result.model_dir), "lora": None, "freeze": []}
+    load_model(config.model.model_copy(update=trained))
 
 
 def test_sft_and_dft_twins_differ_in_the_objective_alone():
