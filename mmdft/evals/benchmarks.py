@@ -117,7 +117,7 @@ def _load_figures(path: Path, limit: int | None, images: bool) -> list[Example]:
 
 
 def _load_mathvision(path: Path, limit: int | None, images: bool) -> list[Example]:
-    r"""MathVision, its official prompt word for word (BENCHMARKS.md; MATH-V at a1f5cc3).
+    r"""MathVision, its official prompt word for word (MATH-V at a1f5cc3).
 
     `<image1>` marks stay in the question as they do there. Options that are drawn in the figure
     (the row's options are just A to E) are not listed.
@@ -150,8 +150,8 @@ def _load_mathvision(path: Path, limit: int | None, images: bool) -> list[Exampl
 def _load_dynamath(path: Path, limit: int | None, images: bool) -> list[Example]:
     """DynaMath's seed questions.
 
-    The authors ask for a JSON object with "solution" and "short answer". Their exact wording is
-    not in BENCHMARKS.md: the wording here is ours, so compare figures with theirs with care.
+    The authors ask for a JSON object with "solution" and "short answer". The wording here is ours,
+    so compare figures with theirs with care.
     """
     source = _one_of(path, ("dataset.json",))
     rows = read_json(source)

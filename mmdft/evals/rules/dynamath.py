@@ -1,4 +1,4 @@
-r"""Rules of DynaMath: its authors' own (as BENCHMARKS.md states it), and a strict one.
+r"""Rules of DynaMath: its authors' own, and a strict one.
 
 Both read the `"short answer"` of the JSON object that the prompt asks for, code fences and prose
 around it tolerated, and LaTeX with single backslashes (`"\frac{1}{2}"`) taken as written.
@@ -20,7 +20,7 @@ from mmdft.evals.rules.judging import by_choice, judge
 from mmdft.evals.symbolic import Comparison
 from mmdft.records import Example, Extraction, Prediction, Verdict
 
-# Absolute; https://github.com/DynaMath/DynaMath at 598c3c3, by way of BENCHMARKS.md.
+# Absolute; https://github.com/DynaMath/DynaMath at 598c3c3.
 TOLERANCE = 0.001
 
 _SHORT_ANSWER = re.compile(
