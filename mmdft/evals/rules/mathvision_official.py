@@ -1,8 +1,9 @@
 r"""MathVision's own rule, as its authors score: rules only, no judge, two decimals.
 
 Source: `evaluation/evaluate.py` of https://github.com/mathllm/MATH-V at a1f5cc3. The rule is kept
-with its quirks, because a published figure is only comparable under the rule that made it: text is lower-cased before boxes are read,
-the box is greedy to the last brace, only what follows the last `=` counts, and values are equal
+with its quirks, because a published figure is only comparable under the rule that made it: text
+is lower-cased before boxes are read, the box is greedy to the last brace, only what follows the
+last `=` counts, and values are equal
 when their second decimals are. One thing differs, on purpose: the original evaluates model text
 with Python's `eval`; here `arithmetic.evaluate` reads it (`tests/parity/test_official_mathvision`
 holds that the verdicts stay those recorded by the authors).
