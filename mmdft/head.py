@@ -2,9 +2,9 @@
 
 Only answer tokens reach the vocabulary projection, in chunks, so that no tensor of size (answer
 tokens, vocabulary) exists beyond one chunk. Logits are fp32 whatever the operands are: rounded to
-bf16 they put the DFT weight off by 3 % on average. Gradients are formed in the forward pass, while
-a chunk's softmax is at hand: three matrix products with a trainable projection, two with a frozen
-one.
+bf16 they put the DFT weight off by per cents (tests/numerics/test_head.py shows it). Gradients are
+formed in the forward pass, while a chunk's softmax is at hand: three matrix products with a
+trainable projection, two with a frozen one.
 """
 
 from __future__ import annotations

@@ -86,9 +86,10 @@ class DFTTrainer(Trainer):
 
         Raises:
             DataError: the loss is not finite; raised before the optimizer steps.
+            ConfigError: the model's outputs are asked for; there are none, by design.
         """
         if return_outputs:
-            raise NotImplementedError("no logits are kept; evaluate by generation (mmdft eval)")
+            raise ConfigError("no logits are kept to return; evaluate by generation (mmdft eval)")
         names = inputs.pop("example_ids", [])
         answers = self._answers(model, inputs)
         self._since_log += answers.sums

@@ -51,7 +51,6 @@ class Benchmark:
         breakdowns: Keys of `Example.meta` (or "category") that results are broken down by.
         rules: Its rule sets, the headline one first.
         cluster: The key whose items are not independent of each other, for the standard error.
-        max_new_tokens: The default bound on a response.
         citation: Source and licence, in a line.
     """
 
@@ -60,7 +59,6 @@ class Benchmark:
     breakdowns: tuple[str, ...]
     rules: tuple[str, ...]
     cluster: str | None
-    max_new_tokens: int
     citation: str
 
     def load(self, path: Path, limit: int | None = None, *, images: bool = True) -> list[Example]:
@@ -196,7 +194,6 @@ BENCHMARKS: dict[str, Benchmark] = {
             breakdowns=("category",),
             rules=tuple(RULES["figures"]),
             cluster=None,
-            max_new_tokens=1024,
             citation="mmdft's own drawn figures with exact answers (Apache-2.0)",
         ),
         Benchmark(
@@ -205,7 +202,6 @@ BENCHMARKS: dict[str, Benchmark] = {
             breakdowns=("subject", "level", "answer_type"),
             rules=tuple(RULES["mathvision"]),
             cluster=None,
-            max_new_tokens=2048,
             citation="MATH-V, Wang et al. 2024, https://github.com/mathllm/MATH-V (MIT)",
         ),
         Benchmark(
@@ -214,7 +210,6 @@ BENCHMARKS: dict[str, Benchmark] = {
             breakdowns=("subject", "level", "answer_type"),
             rules=tuple(RULES["dynamath"]),
             cluster="seed",
-            max_new_tokens=2048,
             citation="DynaMath, Zou et al. 2024, https://github.com/DynaMath/DynaMath (MIT)",
         ),
     )

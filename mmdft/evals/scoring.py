@@ -70,8 +70,9 @@ def score_file(
         out: Where the scored rows go.
 
     Returns:
-        The summary: `benchmark`, `n_benchmark`, `n_predictions`, `missing` (items that have no
-        prediction; they are not scored as wrong), `partial`, and `rules`: rule set -> summary.
+        The summary: `benchmark`, `citation`, `n_benchmark`, `n_predictions`, `missing` (items
+        without a prediction; they are not scored as wrong), `partial`, and `rules`: rule set ->
+        summary.
 
     Raises:
         DataError: a file, a row, an id or a rule set is not as it should be.
@@ -92,6 +93,7 @@ def score_file(
     missing = len(examples) - len({prediction.id for prediction in predictions})
     return {
         "benchmark": benchmark,
+        "citation": chosen.citation,
         "n_benchmark": len(examples),
         "n_predictions": len(predictions),
         "missing": missing,

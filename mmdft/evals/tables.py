@@ -28,6 +28,7 @@ def results_markdown(summary: Mapping[str, Any]) -> str:
     for key, groups in rules[headline].get("breakdowns", {}).items():
         lines += ["", f"## By {key} ({headline})", "", *_table(key, groups)]
     lines += ["", "Accuracy is correct / (n - unscored); an item without an answer is not correct."]
+    lines += ["", f"Data: {summary['citation']}"]
     return "\n".join(lines) + "\n"
 
 
