@@ -77,15 +77,20 @@ class Rendered:
     """One example as the model takes it.
 
     `ids` are token ids with every image placeholder already expanded to its full run; `mask[t]`
-    says whether token t is trained on; `images` are the processor's tensors (`pixel_values` of
-    shape (patches, patch_dim), `image_grid_thw` of shape (num_images, 3) for the Qwen families).
+    says whether token t is trained on; `segments[t]` which part of a reply it then belongs to, as
+    a code of `mmdft.data.segments.SEGMENTS`, and is 0 where it is not trained on; `images` are the
+    processor's tensors (`pixel_values` of shape (patches, patch_dim), `image_grid_thw` of shape
+    (num_images, 3) for the Qwen families). `reference_logp` has, for each trained token in order,
+    the log-probability that the model gave it before training, for the objectives that need it.
     """
 
     id: str
     ids: tuple[int, ...]
     mask: tuple[bool, ...]
+    segments: tuple[int, ...]
     image_tokens: tuple[bool, ...]
     images: Mapping[str, Tensor]
+    reference_logp: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

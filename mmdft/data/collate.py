@@ -15,21 +15,44 @@ IGNORE = -100
 def collate_training(examples: Sequence[Rendered], pad_id: int) -> dict[str, Tensor]:
     """Pad on the right to the longest example of the batch.
 
-    With pad 0, examples (ids 5 6 7, mask 0 1 1) and (ids 8 9, mask 0 1) become
+    With pad 0, examples (ids 5 6 7, mask 0 1 1, segments 0 2 3) and (ids 8 9, mask 0 1, segments
+    0 3) become
         input_ids      [[5, 6, 7], [8, 9, 0]]
         attention_mask [[1, 1, 1], [1, 1, 0]]
         labels         [[-100, 6, 7], [-100, 9, -100]]
+        segments       [[0, 2, 3], [0, 3, 0]]
 
     Returns:
-        `input_ids`, `attention_mask`, `mm_token_type_ids` (1 where an image token stands) and
-        `labels`, all (batch, length) int64, and the images' tensors, concatenated in order.
+        `input_ids`, `attention_mask`, `mm_token_type_ids` (1 where an image token stands),
+        `labels` and `segments` (codes of SEGMENTS, 0 where a label is -100), all (batch, length)
+        int64, and the images' tensors, concatenated in order; with reference log-probabilities
+        also `reference_logp` (batch, length) fp32, 0 where a label is -100. Models do not know
+        `segments` and `reference_logp`.
     """
     batch = _pad(examples, pad_id, left=False)
     labels = torch.full_like(batch["input_ids"], IGNORE)
+    segments = torch.zeros_like(labels)
     for row, example in enumerate(examples):
         mask = torch.tensor(example.mask)
         labels[row, : len(mask)][mask] = batch["input_ids"][row, : len(mask)][mask]
-    return {**batch, "labels": labels, **concatenate_images(examples)}
+        segments[row, : len(mask)] = torch.tensor(example.segments)
+    return {
+        **batch,
+        "labels": labels,
+        "segments": segments,
+        **place_reference(examples, labels),
+        **concatenate_images(examples),
+    }
+
+
+def place_reference(examples: Sequence[Rendered], labels: Tensor) -> dict[str, Tensor]:
+    """The examples' reference log-probabilities where the labels are; nothing without them."""
+    stored = [e.reference_logp for e in examples if e.reference_logp is not None]
+    if len(stored) < len(examples):
+        return {}
+    logp = torch.zeros(labels.shape, dtype=torch.float32)
+    logp[labels != IGNORE] = torch.tensor([value for each in stored for value in each])
+    return {"reference_logp": logp}
 
 
 def collate_generation(examples: Sequence[Rendered], pad_id: int) -> dict[str, Tensor]:

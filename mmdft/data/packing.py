@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import AutoModel
 
-from mmdft.data.collate import IGNORE, concatenate_images
-from mmdft.data.dataset import RenderedDataset
+from mmdft.data.collate import IGNORE, concatenate_images, place_reference
+from mmdft.data.dataset import RenderedRows
 from mmdft.errors import DataError, ModelError
 from mmdft.records import Rendered
 
@@ -79,7 +79,7 @@ class PackedDataset(Dataset[list[Rendered]]):
     """
 
     def __init__(
-        self, dataset: RenderedDataset, lengths: Sequence[int], capacity: int, seed: int
+        self, dataset: RenderedRows, lengths: Sequence[int], capacity: int, seed: int
     ) -> None:
         if len(lengths) != len(dataset):
             raise ValueError(f"{len(lengths)} lengths for {len(dataset)} examples")
@@ -141,9 +141,11 @@ def packed_positions(config: Any) -> Positions:
 def collate_packed(packs: Sequence[Sequence[Rendered]], positions: Positions) -> dict[str, Tensor]:
     """All packs of a batch, one after the other in a single row: the form without padding.
 
-    Examples (ids 5 6 7, mask 0 1 1) and (ids 8 9, mask 0 1), text alone, become
+    Examples (ids 5 6 7, mask 0 1 1, segments 0 2 3) and (ids 8 9, mask 0 1, segments 0 3), text
+    alone, become
         input_ids     [[5, 6, 7, 8, 9]]
         labels        [[-100, 6, 7, -100, 9]]
+        segments      [[0, 2, 3, 0, 3]]
         position_ids  four times [[0, 1, 2, 0, 1]]
 
     Only `flash_attention_2` skips what lies between two examples; elsewhere the cost of attention
@@ -154,21 +156,28 @@ def collate_packed(packs: Sequence[Sequence[Rendered]], positions: Positions) ->
         positions: of `packed_positions`.
 
     Returns:
-        `input_ids` and `labels`, (1, length) int64; `position_ids`, (4, 1, length) int64: the text
-        positions, then the rotary ones; and the images' tensors, concatenated in order.
+        `input_ids`, `labels` and `segments` (codes of SEGMENTS, 0 where a label is -100),
+        (1, length) int64; `position_ids`, (4, 1, length) int64: the text positions, then the
+        rotary ones; and the images' tensors, concatenated in order. With reference
+        log-probabilities also `reference_logp` (1, length) fp32. Models do not know `segments` and
+        `reference_logp`.
     """
     examples = [example for pack in packs for example in pack]
     # A first token has nothing before it in its own example to be predicted from.
     assert not any(example.mask[0] for example in examples)
     ids = torch.tensor([token for example in examples for token in example.ids])
     mask = torch.tensor([trained for example in examples for trained in example.mask])
+    segments = torch.tensor([code for example in examples for code in example.segments])
     where = [
         torch.cat([torch.arange(len(example.ids))[None], positions(example)])
         for example in examples
     ]
+    labels = ids.masked_fill(~mask, IGNORE)[None]
     return {
         "input_ids": ids[None],
-        "labels": ids.masked_fill(~mask, IGNORE)[None],
+        "labels": labels,
+        "segments": segments[None],
+        **place_reference(examples, labels),
         "position_ids": torch.cat(where, dim=1)[:, None],
         **concatenate_images(examples),
     }

@@ -3,7 +3,8 @@
 The model's own chat template is rendered once with a mark in place of every text part. What stands
 between the marks is the template's, so its special tokens count; what replaces a mark is content,
 so special tokens in it are ordinary text. The mask is known by construction and never searched for:
-it covers the assistant's parts and the one special token that the template puts behind them.
+it covers the assistant's parts and the one special token that the template puts behind them. Each
+trained token also gets its segment: reasoning, answer, end of turn, or other.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from PIL import Image
 
 from mmdft.data.images import PixelBudget, fit, open_image
+from mmdft.data.segments import END_OF_TURN, reply_codes
 from mmdft.errors import DataError, ModelError
 from mmdft.records import Example, ImageRef, Rendered, Turn
 
@@ -26,11 +28,15 @@ _MARK = re.compile("\ue000(\\d+)\ue001")
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A run of the chat: one special token, or plain text; `trained` is its loss mask."""
+    """A run of the chat: one special token, or plain text; `trained` is its loss mask.
+
+    `segments` has a code of SEGMENTS for each character of a trained run.
+    """
 
     text: str
     special: bool
     trained: bool
+    segments: bytes = b""
 
 
 def render(example: Example, processor: Any, budget: PixelBudget) -> Rendered:
@@ -45,40 +51,71 @@ def render(example: Example, processor: Any, budget: PixelBudget) -> Rendered:
         DataError: an image cannot be opened, or the example has no reply to train on.
         ModelError: the chat template does not allow the mask to be proven.
     """
-    ids, mask = render_text(example.turns, processor, generate=False)
+    ids, mask, segments = render_text(
+        example.turns, processor, generate=False, answer=example.answer
+    )
     if not any(mask):
         raise DataError("no assistant turn: there is nothing to train on")
-    return _with_images(example, ids, mask, processor, budget)
+    return _with_images(example, ids, mask, segments, processor, budget)
 
 
 def render_prompt(example: Example, processor: Any, budget: PixelBudget) -> Rendered:
     """Render what the model is shown in evaluation: the turns before the last reply, and the
     opening of the assistant's turn. Token for token the prefix that `render` trains after.
     """  # noqa: D205 - the sentence is one
-    ids, mask = render_text(example.prompt, processor, generate=True)
-    return _with_images(example, ids, [False] * len(mask), processor, budget)
+    ids, _, _ = render_text(example.prompt, processor, generate=True)
+    return _with_images(example, ids, [False] * len(ids), [0] * len(ids), processor, budget)
 
 
 def render_text(
-    turns: Sequence[Turn], processor: Any, *, generate: bool
-) -> tuple[list[int], list[bool]]:
-    """Token ids and mask of the turns, each image still a single placeholder token."""
+    turns: Sequence[Turn], processor: Any, *, generate: bool, answer: str | None = None
+) -> tuple[list[int], list[bool], list[int]]:
+    """Token ids, mask and segments of the turns, each image still a single placeholder token.
+
+    Args:
+        turns: the conversation.
+        processor: the model's `AutoProcessor`.
+        generate: whether to open the assistant's turn at the end.
+        answer: the gold answer, looked for in the last of the assistant's turns. It has a say in
+            the segments alone.
+
+    Returns:
+        Three lists of one length; segments are codes of SEGMENTS, 0 off the mask.
+
+    Raises:
+        DataError: an assistant's turn is not text.
+        ModelError: the chat template does not allow the mask to be proven, or the tokenizer does
+            not tell where its tokens stand.
+    """
     for turn in turns:
         if turn.role == "assistant" and not (turn.parts and all(map(_is_text, turn.parts))):
             raise DataError("an assistant's turn must be text: only text can be trained on")
     tokenizer = processor.tokenizer
+    if not tokenizer.is_fast:
+        raise ModelError(
+            f"{type(tokenizer).__name__} does not tell where its tokens stand in the text; "
+            "save the model with a fast tokenizer (tokenizer.json)"
+        )
     ids: list[int] = []
     mask: list[bool] = []
-    for piece in _merge(_pieces(turns, processor, generate)):
+    segments: list[int] = []
+    for piece in _merge(_pieces(turns, processor, generate, answer)):
         if piece.special:
-            tokens = [tokenizer.convert_tokens_to_ids(piece.text)]
+            tokens, where = [tokenizer.convert_tokens_to_ids(piece.text)], [(0, len(piece.text))]
         else:
-            tokens = tokenizer(
-                piece.text, add_special_tokens=False, split_special_tokens=True
-            ).input_ids
+            encoded = tokenizer(
+                piece.text,
+                add_special_tokens=False,
+                split_special_tokens=True,
+                return_offsets_mapping=True,
+            )
+            tokens, where = encoded.input_ids, encoded.offset_mapping
         ids += tokens
         mask += [piece.trained] * len(tokens)
-    return ids, mask
+        # A token across a border is the answer's rather than the reasoning's, and that rather than
+        # other's: in the order of their codes.
+        segments += [max(piece.segments[start:end], default=0) for start, end in where]
+    return ids, mask, segments
 
 
 def num_tokens(ids: Sequence[int], sizes: Sequence[tuple[int, int]], budget: PixelBudget) -> int:
@@ -90,15 +127,26 @@ def _is_text(part: str | ImageRef) -> bool:
     return isinstance(part, str)
 
 
-def _pieces(turns: Sequence[Turn], processor: Any, generate: bool) -> Iterator[_Piece]:
+def _contents(turns: Sequence[Turn], answer: str | None) -> Iterator[tuple[_Piece, bool]]:
+    """The text parts of the turns, and whether each closes a reply."""
+    replies = [place for place, turn in enumerate(turns) if turn.role == "assistant"]
+    for place, turn in enumerate(turns):
+        trained = turn.role == "assistant"
+        # Parts are the author's cuts: what is reasoning is seen from the whole reply.
+        gold = answer if replies[-1:] == [place] else None
+        codes = reply_codes(turn.text, gold) if trained else b""
+        for index, part in enumerate(turn.parts):
+            if isinstance(part, str):
+                piece = _Piece(part, special=False, trained=trained, segments=codes[: len(part)])
+                yield piece, trained and index == len(turn.parts) - 1
+                codes = codes[len(part) :]
+
+
+def _pieces(
+    turns: Sequence[Turn], processor: Any, generate: bool, answer: str | None
+) -> Iterator[_Piece]:
     """Walk the template's output: its own text, and content where it put our marks."""
-    # (text, is it the assistant's, does it close its turn)
-    contents = [
-        (part, turn.role == "assistant", index == len(turn.parts) - 1)
-        for turn in turns
-        for index, part in enumerate(turn.parts)
-        if isinstance(part, str)
-    ]
+    contents = list(_contents(turns, answer))
     marks = iter(range(len(contents)))
     chat = [
         {
@@ -123,9 +171,8 @@ def _pieces(turns: Sequence[Turn], processor: Any, generate: bool) -> Iterator[_
     ends_reply = False
     for position, field in enumerate(fields):
         if position % 2:
-            content, trained, last = contents[int(field)]
-            ends_reply = trained and last
-            yield _Piece(content, special=False, trained=trained)
+            piece, ends_reply = contents[int(field)]
+            yield piece
             continue
         around = list(_template_pieces(field, processor.tokenizer))
         if ends_reply:
@@ -134,7 +181,9 @@ def _pieces(turns: Sequence[Turn], processor: Any, generate: bool) -> Iterator[_
                     "the chat template closes the assistant's turn without a special token; "
                     "the mask is unsure"
                 )
-            around[0] = _Piece(around[0].text, special=True, trained=True)
+            end = around[0].text
+            codes = bytes([END_OF_TURN]) * len(end)
+            around[0] = _Piece(end, special=True, trained=True, segments=codes)
         yield from around
 
 
@@ -156,7 +205,12 @@ def _merge(pieces: Iterator[_Piece]) -> Iterator[_Piece]:
     run: _Piece | None = None
     for piece in pieces:
         if run and not piece.special and not run.special and piece.trained == run.trained:
-            run = _Piece(run.text + piece.text, special=False, trained=run.trained)
+            run = _Piece(
+                run.text + piece.text,
+                special=False,
+                trained=run.trained,
+                segments=run.segments + piece.segments,
+            )
             continue
         if run:
             yield run
@@ -166,7 +220,12 @@ def _merge(pieces: Iterator[_Piece]) -> Iterator[_Piece]:
 
 
 def _with_images(
-    example: Example, ids: list[int], mask: list[bool], processor: Any, budget: PixelBudget
+    example: Example,
+    ids: list[int],
+    mask: list[bool],
+    segments: list[int],
+    processor: Any,
+    budget: PixelBudget,
 ) -> Rendered:
     """Open the images and expand each placeholder to the number of tokens its image has."""
     images = [fit(open_image(ref), budget) for ref in example.images]
@@ -179,14 +238,13 @@ def _with_images(
         (tensors["image_grid_thw"].prod(-1) // budget.merge_size**2).tolist() if images else ()
     )
     widths = [next(runs) if token == placeholder else 1 for token in ids]
-    spread = list(zip(ids, mask, widths, strict=True))
+    spread = [place for place, width in enumerate(widths) for _ in range(width)]
     return Rendered(
         id=example.id,
-        ids=tuple(token for token, _, width in spread for _ in range(width)),
-        mask=tuple(trained for _, trained, width in spread for _ in range(width)),
-        image_tokens=tuple(
-            token == placeholder for token, _, width in spread for _ in range(width)
-        ),
+        ids=tuple(ids[place] for place in spread),
+        mask=tuple(mask[place] for place in spread),
+        segments=tuple(segments[place] for place in spread),
+        image_tokens=tuple(ids[place] == placeholder for place in spread),
         images=tensors,
     )
 

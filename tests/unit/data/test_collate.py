@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,11 +15,17 @@ from mmdft.records import Rendered
 IMAGE = 99
 
 
-def rendered(ids: list[int], mask: list[int], images: dict[str, Tensor] | None = None) -> Rendered:
+def rendered(
+    ids: list[int],
+    mask: list[int],
+    images: dict[str, Tensor] | None = None,
+    segments: Sequence[int] | None = None,
+) -> Rendered:
     return Rendered(
         id="x",
         ids=tuple(ids),
         mask=tuple(map(bool, mask)),
+        segments=tuple(segments or [0] * len(ids)),
         image_tokens=tuple(i == IMAGE for i in ids),
         images=images or {},
     )
@@ -28,7 +36,10 @@ def values(batch: dict[str, Tensor]) -> dict[str, list[list[int]]]:
     return {name: tensor.tolist() for name, tensor in batch.items()}
 
 
-SHORT_AND_LONG = (rendered([5, 6, 7], [0, 1, 1]), rendered([8, 9], [0, 1]))
+SHORT_AND_LONG = (
+    rendered([5, 6, 7], [0, 1, 1], segments=[0, 2, 3]),
+    rendered([8, 9], [0, 1], segments=[0, 3]),
+)
 
 
 def test_training_pads_on_the_right() -> None:
@@ -37,6 +48,7 @@ def test_training_pads_on_the_right() -> None:
         "attention_mask": [[1, 1, 1], [1, 1, 0]],
         "mm_token_type_ids": [[0, 0, 0], [0, 0, 0]],
         "labels": [[-100, 6, 7], [-100, 9, -100]],
+        "segments": [[0, 2, 3], [0, 3, 0]],
     }
 
 

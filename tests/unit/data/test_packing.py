@@ -18,7 +18,12 @@ from mmdft.records import Rendered
 IMAGE = 99
 
 
-def rendered(ids: Sequence[int], mask: Sequence[int], name: str = "x") -> Rendered:
+def rendered(
+    ids: Sequence[int],
+    mask: Sequence[int],
+    name: str = "x",
+    segments: Sequence[int] | None = None,
+) -> Rendered:
     """An example; each run of IMAGE is one image of 2 x 4 patches, two tokens wide."""
     pictures = sum(i == IMAGE for i in ids) // 2
     images = {
@@ -29,6 +34,7 @@ def rendered(ids: Sequence[int], mask: Sequence[int], name: str = "x") -> Render
         id=name,
         ids=tuple(ids),
         mask=tuple(map(bool, mask)),
+        segments=tuple(segments or [0] * len(ids)),
         image_tokens=tuple(i == IMAGE for i in ids),
         images=images if pictures else {},
     )
@@ -118,13 +124,17 @@ def test_an_example_of_another_length_than_when_it_was_loaded_is_named() -> None
 def test_a_packed_batch_by_value() -> None:
     positions = packed_positions(Qwen2_5_VLConfig(attn_implementation="sdpa"))
     packs = [
-        [rendered([5, 6, 7], [0, 1, 1]), rendered([8], [0])],
-        [rendered([1, IMAGE, IMAGE, 2, 3], [0, 0, 0, 0, 1]), rendered([4, 4], [0, 1])],
+        [rendered([5, 6, 7], [0, 1, 1], segments=[0, 1, 2]), rendered([8], [0])],
+        [
+            rendered([1, IMAGE, IMAGE, 2, 3], [0, 0, 0, 0, 1], segments=[0, 0, 0, 0, 3]),
+            rendered([4, 4], [0, 1]),
+        ],
     ]
     batch = collate_packed(packs, positions)
     assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 1, IMAGE, IMAGE, 2, 3, 4, 4]]
     x = IGNORE
     assert batch["labels"].tolist() == [[x, 6, 7, x, x, x, x, x, 3, x, 4]]
+    assert batch["segments"].tolist() == [[0, 1, 2, 0, 0, 0, 0, 0, 3, 0, 0]]
     assert batch["position_ids"].squeeze(1).tolist() == [
         [0, 1, 2, 0, 0, 1, 2, 3, 4, 0, 1],  # text: tells the examples apart
         [0, 1, 2, 0, 0, 1, 1, 3, 4, 0, 1],  # time
@@ -133,10 +143,12 @@ def test_a_packed_batch_by_value() -> None:
     ]
     assert batch["image_grid_thw"].tolist() == [[1, 2, 4]]
     assert batch["pixel_values"].shape == (8, 1)
-    assert all(batch[name].dtype == torch.int64 for name in ("input_ids", "labels", "position_ids"))
+    integers = ("input_ids", "labels", "segments", "position_ids")
+    assert all(batch[name].dtype == torch.int64 for name in integers)
     assert batch.keys() == {
         "input_ids",
         "labels",
+        "segments",
         "position_ids",
         "image_grid_thw",
         "pixel_values",

@@ -16,7 +16,7 @@ from hypothesis import example as explicit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from transformers import AutoProcessor
+from transformers import AutoProcessor, ByT5Tokenizer
 
 from mmdft.config import SourceConfig
 from mmdft.data.images import PixelBudget, pixel_budget
@@ -183,7 +183,7 @@ def test_masks_and_special_tokens_are_the_templates(
     sizes = [SIZE_OF[ref] for ref in conversation.images]
     assert sum(rendered.image_tokens) == sum(budget.num_tokens(*size) for size in sizes)
     # The sentence by which over-long rows are found before their images are processed.
-    ids, _ = render_text(conversation.turns, model, generate=False)
+    ids, _, _ = render_text(conversation.turns, model, generate=False)
     assert num_tokens(ids, sizes, budget) == len(rendered.ids)
 
 
@@ -369,3 +369,10 @@ def test_a_template_that_leaves_the_mask_unsure_is_refused(
     conversation = example(turn("user", "How many?", PNGS[28, 28]), turn("assistant", "4"))
     with pytest.raises(ModelError, match=reason):
         render(conversation, model, default_budget(model))
+
+
+def test_a_tokenizer_without_offsets_is_refused(tiny_dir: Callable[[str], Path]) -> None:
+    model = AutoProcessor.from_pretrained(tiny_dir("qwen2_5_vl"))
+    model.tokenizer = ByT5Tokenizer()
+    with pytest.raises(ModelError, match="ByT5Tokenizer does not tell where its tokens stand"):
+        render_text([turn("user", "?"), turn("assistant", "4")], model, generate=False)
