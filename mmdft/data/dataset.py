@@ -6,18 +6,20 @@ decoded, lengths computed. Examples then stay small; images are opened again whe
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch.utils.data import Dataset
 
 from mmdft.config import DataConfig, SourceConfig
 from mmdft.data.images import PixelBudget, open_image
 from mmdft.data.render import num_tokens, render, render_text
-from mmdft.data.sources import parse_row, read_rows, row_id, to_example
+from mmdft.data.segments import SEGMENTS
+from mmdft.data.sources import Origin, parse_row, read_rows, row_id, to_example
 from mmdft.errors import DataError
 from mmdft.files import write_jsonl
 from mmdft.records import Example, Rendered
@@ -40,6 +42,8 @@ class Loaded:
     examples: list[Example]
     lengths: list[int]
     """tokens of each example, image tokens included"""
+    segments: dict[str, int]
+    """trained tokens by the part of the reply they belong to"""
     bad: list[BadRow]
 
 
@@ -53,6 +57,7 @@ def load_examples(
             nothing left to train on.
     """
     good: list[tuple[Example, int]] = []
+    trained: Counter[str] = Counter()
     bad: list[BadRow] = []
     with ThreadPoolExecutor() as pool:
         checks = (
@@ -62,7 +67,9 @@ def load_examples(
         )
         for result in [future.result() for future in list(checks)]:
             if not isinstance(result, BadRow):
-                good.append(result)
+                example, length, segments = result
+                good.append((example, length))
+                trained.update(segments)
             elif config.on_bad_row == "raise":
                 raise DataError(f"{result.source}:{result.row} (id {result.id}): {result.reason}")
             else:
@@ -81,13 +88,36 @@ def load_examples(
     if not good:
         raise DataError(f"{names}: all {total} rows are bad; the first: {bad[0].reason}")
     return Loaded(
-        examples=[example for example, _ in good], lengths=[length for _, length in good], bad=bad
+        examples=[example for example, _ in good],
+        lengths=[length for _, length in good],
+        segments={name: trained[name] for name in SEGMENTS},
+        bad=bad,
+    )
+
+
+def bad_row(origin: Origin, name: str, error: DataError) -> BadRow:
+    """The record of a row that is set aside for this reason."""
+    return BadRow(source=str(origin.file), row=origin.row, id=name, reason=str(error))
+
+
+def too_long(length: int, most: int) -> DataError:
+    """What is wrong with an example of that many tokens."""
+    return DataError(
+        f"{length} tokens, more than data.max_length={most}; raise it or lower data.max_pixels"
     )
 
 
 def write_quarantine(path: Path, rows: Sequence[BadRow]) -> None:
     """Write the rows that were left out, one JSON object a line."""
     write_jsonl(path, (asdict(row) for row in rows))
+
+
+class RenderedRows(Protocol):
+    """What packs and the reference are made of: rendered examples by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Rendered: ...
 
 
 class RenderedDataset(Dataset[Rendered]):
@@ -113,27 +143,27 @@ class RenderedDataset(Dataset[Rendered]):
 
 
 def _check(
-    origin: Any,
+    origin: Origin,
     row: Any,
     source: SourceConfig,
     config: DataConfig,
     processor: Any,
     budget: PixelBudget,
-) -> tuple[Example, int] | BadRow:
-    """Parse one row, decode its images, measure it."""
+) -> tuple[Example, int, Counter[str]] | BadRow:
+    """Parse one row, decode its images, measure it and the parts of its replies."""
     name = origin.id
     try:
         row = parse_row(row)
         name = row_id(row, origin)
         example = to_example(row, origin, source.format)
-        ids, _ = render_text(example.turns, processor, generate=False)
+        ids, mask, codes = render_text(
+            example.turns, processor, generate=False, answer=example.answer
+        )
         sizes = [open_image(ref).size for ref in example.images]
         length = num_tokens(ids, sizes, budget)
         if length > config.max_length:
-            raise DataError(
-                f"{length} tokens, more than data.max_length={config.max_length}; "
-                "raise it or lower data.max_pixels"
-            )
+            raise too_long(length, config.max_length)
     except DataError as error:
-        return BadRow(source=str(source.path), row=origin.row, id=name, reason=str(error))
-    return example, length
+        return bad_row(origin, name, error)
+    parts = zip(mask, codes, strict=True)
+    return example, length, Counter(SEGMENTS[code] for trained, code in parts if trained)

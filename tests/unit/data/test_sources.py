@@ -293,7 +293,7 @@ BARE = [{"type": "image"}, {"type": "text", "text": "a?"}]
         ({"messages": None}, "'messages' must be a non-empty list"),
         ({"messages": ["hi"]}, "every message needs a 'role' of system, user or assistant"),
         ({"messages": [{"content": "a"}]}, "every message needs a 'role'"),
-        ({"messages": [{"role": "tool", "content": "a"}]}, "every message needs a 'role'"),
+        ({"messages": [{"role": "critic", "content": "a"}]}, "every message needs a 'role'"),
         ({"messages": [{"role": ["user"], "content": "a"}]}, "every message needs a 'role'"),
         ({"messages": chat(None, "b")}, "'content' must be a string or a list of parts"),
         ({"messages": chat({"type": "text"}, "b")}, "'content' must be a string or a list"),
@@ -331,8 +331,9 @@ def test_detection() -> None:
     with pytest.raises(DataError) as caught:
         detect({"prompt": "?", "label": 4})
     assert str(caught.value) == (
-        "no known format: looked for 'messages' (chat), 'question' (native) or 'problem' with "
-        "'image_path' (wethink), found label, prompt"
+        "no known format: looked for 'messages' (chat), 'conversations' (llava, sharegpt), "
+        "'prompt' with 'completion' (prompt_completion), 'question' (native) or 'problem' with "
+        "'image_path' (wethink), found label, prompt; for other columns give the source a 'map'"
     )
 
 

@@ -1,0 +1,133 @@
+"""Rows read, checked and rendered when their turn comes: for data that memory does not hold.
+
+Every row has a place, so that the sampler shuffles all of them, divides them among ranks and
+workers, and goes on after an interruption where it was, without reading what lies before.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from mmdft.config import DataConfig, SourceConfig
+from mmdft.data.dataset import BadRow, bad_row, too_long
+from mmdft.data.images import PixelBudget
+from mmdft.data.readers import open_rows
+from mmdft.data.render import render
+from mmdft.data.sources import Origin, origin_of, parse_row, row_id, to_example
+from mmdft.errors import DataError
+from mmdft.files import drop_cut_line, read_jsonl
+from mmdft.records import Example, Rendered
+
+
+class StreamedDataset(Dataset[Rendered | BadRow]):
+    """The rows of the sources by number; a row that cannot be used is a BadRow.
+
+    Args:
+        sources: the training sources.
+        config: the data's settings.
+        processor: the model's `AutoProcessor`.
+        budget: the pixel budget.
+
+    Raises:
+        DataError: a source cannot be read, or there are no rows.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[SourceConfig],
+        config: DataConfig,
+        processor: Any,
+        budget: PixelBudget,
+    ) -> None:
+        self.sources, self.config = sources, config
+        self.processor, self.budget = processor, budget
+        self.rows = [open_rows(source.path, source.limit) for source in sources]
+        self.ends = list(accumulate(len(rows) for rows in self.rows))
+        if not self.ends[-1]:
+            raise DataError(f"{', '.join(str(source.path) for source in sources)}: no rows")
+
+    def __len__(self) -> int:
+        return self.ends[-1]
+
+    def __getitem__(self, index: int) -> Rendered | BadRow:
+        source, origin, row = self._row(index)
+        try:
+            rendered = render(to_example(row, origin, source.format), self.processor, self.budget)
+            if len(rendered.ids) > self.config.max_length:
+                raise too_long(len(rendered.ids), self.config.max_length)
+        except DataError as error:
+            return bad_row(origin, _id(row, origin), error)
+        return rendered
+
+    def example(self, index: int) -> Example | BadRow:
+        """The example of a row, its images not opened yet."""
+        source, origin, row = self._row(index)
+        try:
+            return to_example(row, origin, source.format)
+        except DataError as error:
+            return bad_row(origin, _id(row, origin), error)
+
+    def _row(self, index: int) -> tuple[SourceConfig, Origin, Any]:
+        which = bisect_right(self.ends, index)
+        number, row = self.rows[which][index - (self.ends[which - 1] if which else 0)]
+        return self.sources[which], origin_of(self.sources[which], number), row
+
+
+class Quarantine:
+    """Takes the bad rows that are met in training, writes each once, and stops at too many.
+
+    Args:
+        path: a file of JSON lines, this rank's own.
+        allowed: the most different rows.
+        raises: stop at the first.
+    """
+
+    def __init__(self, path: Path, allowed: int, raises: bool) -> None:
+        self.path, self.allowed, self.raises = path, allowed, raises
+        self.known: set[tuple[str, int]] = set()
+        if path.is_file():
+            drop_cut_line(path)
+            self.known = {(row["source"], row["row"]) for _, row in read_jsonl(path)}
+
+    def __call__(self, rows: Sequence[BadRow]) -> None:
+        """Set rows aside.
+
+        Raises:
+            DataError: they are more than allowed.
+        """
+        new = [row for row in rows if self._note(row)]
+        if not new:
+            return
+        first = new[0]
+        what = f"{first.source}:{first.row} (id {first.id}): {first.reason}"
+        if self.raises:
+            raise DataError(what)
+        if len(self.known) > self.allowed:
+            raise DataError(
+                f"{what}; that makes {len(self.known)} bad rows, more than data.max_bad_fraction "
+                f"allows; see {self.path}"
+            )
+
+    def _note(self, row: BadRow) -> bool:
+        """Write a row down, if it is new."""
+        if (row.source, row.row) in self.known:
+            return False
+        self.known.add((row.source, row.row))
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
+        return True
+
+
+def _id(row: Any, origin: Origin) -> str:
+    try:
+        return row_id(parse_row(row), origin)
+    except DataError:
+        return origin.id
