@@ -7,8 +7,10 @@ Relative paths are taken from the current working directory, wherever the YAML f
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
@@ -32,7 +34,22 @@ from mmdft.training_fields import (
 )
 
 ObjectiveName = Literal[
-    "sft", "dft", "power", "threshold", "floored_dft", "chord", "focal", "eaft", "deft"
+    "sft",
+    "dft",
+    "power",
+    "threshold",
+    "floored_dft",
+    "chord",
+    "focal",
+    "eaft",
+    "deft",
+    "label_smoothing",
+    "asft",
+    "sft_kl",
+    "dft_sequence",
+    "dft_geometric",
+    "cadft",
+    "iw_sft",
 ]
 OBJECTIVE_NAMES: tuple[str, ...] = get_args(ObjectiveName)
 
@@ -46,6 +63,11 @@ OBJECTIVE_PARAMETERS: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "threshold": {"tau": (0.0, 1.0)},
     "floored_dft": {"floor": (0.0, 1.0)},
     "focal": {"gamma": (0.0, 100.0)},
+    "label_smoothing": {"epsilon": (0.0, 1.0)},
+    "asft": {"kl": (0.0, 100.0)},
+    "sft_kl": {"kl": (0.0, 100.0)},
+    "cadft": {"beta": (0.0, 100.0)},
+    "iw_sft": {"temperature": (0.0, 100.0), "largest": (0.0, 1e6)},
 }
 
 ModelPart = Literal["vision", "projector", "language"]
@@ -102,12 +124,23 @@ class ModelConfig(_Section):
     """Run Python code that comes with the model. Only for a source you trust."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """The weights' type in memory; "auto" keeps the one they were saved in."""
+    quantization: Literal["nf4"] | None = None
+    """Keep the frozen weights of the language part in 4 bits (QLoRA); needs lora, a GPU and
+    bitsandbytes. The head, the vision tower and the projector stay as they are."""
     attn_implementation: str | None = None
     """Attention kernel, such as "sdpa" or "flash_attention_2"; None lets transformers choose."""
     freeze: list[ModelPart] = []
     """Parts whose own weights are not trained."""
     lora: LoraSettings | None = None
     """Adapter settings; None trains the model's own weights."""
+
+    @model_validator(mode="after")
+    def _quantized_weights_are_frozen(self) -> Self:
+        if self.quantization is not None and self.lora is None:
+            raise ValueError(
+                f"quantization {self.quantization} needs lora: weights of 4 bits cannot be trained"
+            )
+        return self
 
     @model_validator(mode="after")
     def _something_is_trained(self) -> Self:
@@ -119,19 +152,83 @@ class ModelConfig(_Section):
         return self
 
 
+_MAP_FIELDS = (
+    "question",
+    "answer",
+    "reasoning",
+    "response",
+    "images",
+    "choices",
+    "category",
+    "id",
+    "system",
+)
+
+
+def template_parts(template: str) -> list[tuple[str, str | None]]:
+    """Split "Q: {problem}" into texts, each with the name of the column that follows it, if any.
+
+    `{{` and `}}` stand for braces. A name is letters, digits and underscores, with single blanks
+    or hyphens between.
+
+    Raises:
+        ValueError: the braces do not match, or hold anything but a name.
+    """
+    try:
+        fields = list(Formatter().parse(template))
+    except ValueError as error:
+        raise ValueError(
+            f"template {template!r}: {error}; braces of the text are written twice, {{{{ and }}}}"
+        ) from error
+    for _, name, spec, conversion in fields:
+        if name is not None and (spec or conversion or not re.fullmatch(r"\w+([ -]\w+)*", name)):
+            raise ValueError(
+                f"template {template!r}: braces may hold the name of a column and nothing else"
+            )
+    return [(text, name) for text, name, _, _ in fields]
+
+
+def _check_map(fields: Mapping[str, str | list[str]]) -> None:
+    for name, value in fields.items():
+        if name not in _MAP_FIELDS:
+            raise ValueError(f"no field is called {name!r}; known: {', '.join(_MAP_FIELDS)}")
+        if isinstance(value, list) and name not in ("images", "choices"):
+            raise ValueError(f"{name} takes one column or template; images and choices take lists")
+        columns = value if isinstance(value, list) else [value]
+        if not all(columns) or not columns:
+            raise ValueError(f"{name} names no column")
+        if isinstance(value, str):
+            template_parts(value)
+        elif any("{" in column or "}" in column for column in columns):
+            raise ValueError(f"{name} is a list of columns, which may not be templates")
+    for name in ("question", "answer"):
+        if name not in fields:
+            raise ValueError(f"{name} is missing; every training row needs one")
+
+
 class SourceConfig(_Section):
     """One data file. A bare string stands for its path."""
 
     path: UserPath
     """The file, or the folder of a saved dataset."""
-    format: Literal["native", "messages", "wethink"] | None = None
+    format: (
+        Literal["native", "messages", "wethink", "llava", "sharegpt", "prompt_completion"] | None
+    ) = None
     """How a row is laid out; None detects it, row by row."""
+    map: dict[str, str | list[str]] | None = None
+    """For any other table: where the fields question, answer, reasoning, response, images,
+    choices, category, id and system come from. Each is a column, a template with columns in braces
+    ("{problem} Hint: {hint}"), or for images and choices a list of columns, of which some may be
+    missing."""
     image_root: UserPath | None = None
     """Folder that image paths in the rows start from; None is the file's own folder."""
     limit: Positive | None = None
     """Use only this many rows, from the top; None uses all."""
     reply: Literal["plain", "think", "boxed"] = "plain"
     """How a row's reasoning and answer become the assistant's reply."""
+    reasoning: Literal["keep", "strip"] = "keep"
+    """Whether reasoning is trained on: strip leaves the field out, and the leading
+    <think>...</think> of replies given as whole text."""
     system: str | None = None
     """System prompt of conversations that have none of their own."""
 
@@ -139,6 +236,19 @@ class SourceConfig(_Section):
     @classmethod
     def _path_alone(cls, value: Any) -> Any:
         return {"path": value} if isinstance(value, str | Path) else value
+
+    @field_validator("map")
+    @classmethod
+    def _map_is_known(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None:
+            _check_map(value)
+        return value
+
+    @model_validator(mode="after")
+    def _map_or_format(self) -> Self:
+        if self.map is not None and self.format is not None:
+            raise ValueError("format and map are both set; a map is a format of its own, drop one")
+        return self
 
 
 class DataConfig(_Section):
@@ -157,14 +267,38 @@ class DataConfig(_Section):
     packing: bool = False
     """Train on rows of several examples, together up to max_length tokens long, that do not see
     each other; per_device_train_batch_size then counts rows."""
+    streaming: bool = False
+    """Read, check and render each training row when its turn comes, for data that memory does not
+    hold. A bad row is then found in training; packing puts the examples of a batch in one row."""
     on_bad_row: Literal["quarantine", "raise"] = "quarantine"
     """Set a row that cannot be used aside with its reason, or stop at the first."""
     max_bad_fraction: Annotated[Number, Field(ge=0, le=1)] = 0.01
     """Stop when more than this share of the rows is quarantined."""
+    probe_examples: Annotated[WholeNumber, Field(ge=0)] = 64
+    """Training examples, evenly spaced, whose token probabilities are measured before and after
+    training (probabilities.json); 0 turns it off."""
 
     @model_validator(mode="after")
     def _pixels_in_order(self) -> Self:
         _check_pixels(self.min_pixels, self.max_pixels)
+        return self
+
+
+SegmentName = Literal["other", "reasoning", "answer", "end_of_turn"]
+
+
+class SegmentWeight(_Section):
+    """How the tokens of one part of the reply count. One of the two."""
+
+    weight: NotNegative | None = None
+    """Their weight, in place of the objective's: 1 is SFT's, 0 leaves them out."""
+    multiplier: NotNegative | None = None
+    """What all they contribute to the loss is multiplied by."""
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.weight is None) == (self.multiplier is None):
+            raise ValueError("give either weight or multiplier")
         return self
 
 
@@ -175,6 +309,12 @@ class ObjectiveConfig(_Section):
     """How each answer token is weighted; see mmdft/objectives.py."""
     parameters: dict[str, Number] = {}
     """The objective's own parameters, such as alpha for power; what is left out has its default."""
+    segments: dict[SegmentName, SegmentWeight] = {}
+    """Other weights for parts of the reply, such as {end_of_turn: {weight: 1}}. The parts are
+    reasoning, answer, end_of_turn, and other: what is none of them."""
+    normalize: Literal["tokens", "weights"] = "tokens"
+    """Divide the loss by the number of answer tokens, or by the sum of their weights, which costs a
+    forward pass over the step."""
     chunk_mb: Positive = 256
     """Memory in MiB that the answer head may use for one chunk of logits."""
 
@@ -361,6 +501,10 @@ class RunConfig(_Section):
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:
+        if self.data.streaming and self.objective.name == "iw_sft":
+            raise ValueError(
+                "objective iw_sft needs every example before training; set data.streaming: false"
+            )
         if self.training.eval_strategy != "no" and not self.data.validation:
             raise ValueError(
                 f"training.eval_strategy is {self.training.eval_strategy!r} but data.validation "

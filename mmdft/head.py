@@ -1,253 +1,231 @@
-"""The answer head: answer tokens' hidden states to loss sum and statistics.
+"""The answer head: the model's forward pass with the answer tokens' loss in place of its logits.
 
-Only answer tokens reach the vocabulary projection, in chunks, so that no tensor of size (answer
-tokens, vocabulary) exists beyond one chunk. Logits are fp32 whatever the operands are: rounded to
-bf16 they put the DFT weight off by per cents (tests/numerics/test_head.py shows it). Gradients are
-formed in the forward pass, while a chunk's softmax is at hand: three matrix products with a
-trainable projection, two with a frozen one.
+Only answer tokens reach the vocabulary projection. The loss is computed inside the model's own
+forward pass, where the projection stands: there a sharded weight is whole (FSDP2, ZeRO-3), and what
+wraps the model (DDP, FSDP2) sees the loss go out.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
-from peft.tuners.lora import Linear as LoraLinear
-from peft.utils import ModulesToSaveWrapper
+from accelerate.utils import extract_model_from_parallel
 from torch import Tensor, nn
 
+from mmdft.answer_loss import (
+    AnswerLoss,
+    Given,
+    Projection,
+    project,
+    projected_logits,
+    projected_loss,
+    token_logp,
+)
 from mmdft.data.collate import IGNORE
 from mmdft.errors import ModelError
-from mmdft.objectives import Objective, Tokens
-
-_UNLIKELY = math.log(0.01)
-
-
-# What is summed over the answer tokens beside the loss: -log p, p, whether the token is the
-# likeliest, 1, the row's entropy in nats, the weight, its square, whether p < 0.01.
-SUMS = ("nll", "p", "correct", "tokens", "entropy", "weight", "weight_squared", "unlikely")
-
-
-class AnswerLoss(NamedTuple):
-    """Sums over the answer tokens of a batch."""
-
-    loss: Tensor
-    """sum of sg[w] * -log p, with its gradient"""
-    sums: Tensor
-    """detached, fp32, in the order of SUMS"""
+from mmdft.objectives import Answers, BatchStatistics, Objective, SequenceObjective, sft
 
 
 def forward_answers(
-    model: nn.Module, head: nn.Module, inputs: dict[str, Any], objective: Objective, chunk_mb: int
+    model: nn.Module,
+    head: nn.Module,
+    inputs: Mapping[str, Any],
+    objective: Objective,
+    chunk_mb: int,
+    *,
+    sequence: SequenceObjective | None = None,
+    segments: Tensor | None = None,
+    reference: Projection | None = None,
+    statistics: BatchStatistics | None = None,
 ) -> AnswerLoss:
-    """Run the model up to the hidden states that predict an answer token, then the head.
+    """Run the model with the answer head's loss in place of its vocabulary projection.
 
     Args:
         model: the model, wrapped for distributed training or not.
         head: its vocabulary projection (`get_output_embeddings()` of the unwrapped model).
-        inputs: a batch of `collate_training`; `labels` are (batch, length), -100 off the answers.
+        inputs: a batch of `collate_training` or `collate_packed`.
         objective: gives each token's weight.
         chunk_mb: memory for one chunk's logits, in MiB.
+        sequence: gives the weights instead, from all answer tokens of the batch.
+        segments: by segment (row, in the order of `mmdft.data.segments.SEGMENTS`) a weight in
+            place of the objective's, NaN for none, and a multiplier; (segments, 2).
+        reference: of `mmdft.reference.reference_answers`, for objectives that look at it.
+        statistics: of the whole optimizer step, for objectives that look at them.
+    """
+    targets, predicts = answer_targets(inputs["labels"])
+    shape = _logit_shape(model)
+    given = Given(reference=reference)
+    if segments is not None:
+        fixed, times = segments[_shifted(inputs["segments"], 0)[predicts]].unbind(-1)
+        given = given._replace(fixed=fixed, times=times)
+    found: list[AnswerLoss] = []
+
+    def compute(states: Tensor) -> Tensor:
+        projection = project(states, head, *shape)
+        known = given
+        if sequence is not None:
+            stored = inputs.get("reference_logp")
+            answers = Answers(
+                logp=token_logp(projection, targets, chunk_mb),
+                example=_example_of(inputs)[predicts],
+                reference_logp=None if stored is None else _shifted(stored, 0.0)[predicts],
+                batch=statistics,
+            )
+            weights = sequence(answers)
+            if given.fixed is not None:
+                weights = torch.where(given.fixed.isnan(), weights, given.fixed)
+            known = given._replace(fixed=weights)
+        # A sequence objective's weights are all given; the one of the token then has no say.
+        weigh = objective if sequence is None else sft
+        found.append(projected_loss(projection, targets, weigh, chunk_mb, known))
+        return found[0].loss
+
+    output = run_to_head(model, head, inputs, predicts, compute)
+    # The output is the loss times 0: it ties the loss to what the model's wrapper saw go out.
+    return found[0]._replace(loss=found[0].loss + output.logits.sum())
+
+
+@torch.no_grad()
+def answer_logp(
+    model: nn.Module, head: nn.Module, inputs: Mapping[str, Any], chunk_mb: int
+) -> Answers:
+    """The log-probability of each answer token of a batch, in order, and its example's number."""
+    targets, predicts = answer_targets(inputs["labels"])
+    shape = _logit_shape(model)
+    found: list[Tensor] = []
+
+    def compute(states: Tensor) -> Tensor:
+        found.append(token_logp(project(states, head, *shape), targets, chunk_mb))
+        return found[0].sum()
+
+    run_to_head(model, head, inputs, predicts, compute)
+    return Answers(found[0], _example_of(inputs)[predicts], reference_logp=None, batch=None)
+
+
+@torch.no_grad()
+def answer_projection(model: nn.Module, head: nn.Module, inputs: Mapping[str, Any]) -> Projection:
+    """The states that predict the answer tokens of a batch, with their projection; no loss yet."""
+    _, predicts = answer_targets(inputs["labels"])
+    shape = _logit_shape(model)
+    found: list[Projection] = []
+
+    def compute(states: Tensor) -> Tensor:
+        found.append(project(states, head, *shape))
+        return states.new_zeros(())
+
+    run_to_head(model, head, inputs, predicts, compute)
+    return found[0]
+
+
+@torch.no_grad()
+def check_projection(model: nn.Module, head: nn.Module, inputs: Mapping[str, Any]) -> None:
+    """See on a few answer tokens that the head computes the logits that the model itself does.
+
+    Families differ in what they do behind the projection (soft caps, scales); one that is not
+    known here would be trained on another loss than its own.
+
+    Raises:
+        ModelError: the logits differ by more than rounding.
     """
     labels = inputs["labels"]
-    # The token at position t is predicted at t - 1.
-    targets = nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORE)
-    predicts = targets != IGNORE
-    rest = {name: value for name, value in inputs.items() if name != "labels"}
-    with answer_states(head) as caught:
-        model(**rest, logits_to_keep=predicts, use_cache=False)
-    return answer_loss(caught[0], targets[predicts], head, objective, chunk_mb)
+    nth = (labels != IGNORE).flatten().cumsum(0).view_as(labels)
+    few = {**inputs, "labels": labels.masked_fill(nth > 16, IGNORE)}
+    ours = projected_logits(answer_projection(model, head, few))
+    _, predicts = answer_targets(few["labels"])
+    theirs = model(**_model_inputs(few), logits_to_keep=predicts, use_cache=False).logits.float()
+    apart = (ours - theirs.view_as(ours)).norm() / theirs.norm().clamp(min=1e-12)
+    if apart > 0.03:
+        raise ModelError(
+            f"{type(extract_model_from_parallel(model)).__name__} does not form its logits as the "
+            f"answer head does (they differ by {apart:.1%}); this family cannot be trained here"
+        )
 
 
-@contextmanager
-def answer_states(head: nn.Module) -> Iterator[list[Tensor]]:
-    """While open, `head` projects nothing; the hidden states it was given are caught instead.
+def answer_targets(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The answer tokens' ids (tokens,), and where they are predicted (batch, length) bool.
 
-    Call the model inside with `logits_to_keep` set to the (batch, length) boolean mask of the
-    positions that predict an answer token; the list then holds one tensor (tokens, hidden).
+    The token at position t is predicted at t - 1.
     """
-    caught: list[Tensor] = []
+    following = _shifted(labels, IGNORE)
+    predicts = following != IGNORE
+    return following[predicts], predicts
 
+
+def run_to_head(
+    model: nn.Module,
+    head: nn.Module,
+    inputs: Mapping[str, Any],
+    predicts: Tensor,
+    compute: Callable[[Tensor], Tensor],
+) -> Any:
+    """Run the model; where `head` stands, `compute` is called with the hidden states instead.
+
+    Args:
+        model: the model, wrapped or not.
+        head: its vocabulary projection.
+        inputs: a batch.
+        predicts: the positions whose states are wanted, (batch, length) bool.
+        compute: takes the states (tokens, hidden) and returns a scalar.
+
+    Returns:
+        The model's output; its `logits` are that scalar times 0, with its graph.
+    """
+    found: list[Tensor] = []
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def catch(_module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        states = args[0]
+        states = args[0].flatten(0, -2)
         device = states.device.type
         if torch.is_autocast_enabled(device):
             # The precision of the operands is the run's choice; that of the logits is ours.
-            caught.append(states.to(torch.get_autocast_dtype(device)))
-        else:
-            caught.append(states)
-        return (states[:0],)
+            states = states.to(torch.get_autocast_dtype(device))
+        with torch.autocast(device, enabled=False):
+            found.append(compute(states))
+        return (states[:0].to(args[0].dtype),)
 
-    hook = head.register_forward_pre_hook(catch)
-    try:
-        yield caught
-    finally:
-        hook.remove()
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def put(_module: nn.Module, _args: tuple[Tensor, ...], _output: Tensor) -> Tensor:
+        return found.pop() * 0.0
 
-
-def answer_loss(
-    states: Tensor, targets: Tensor, head: nn.Module, objective: Objective, chunk_mb: int
-) -> AnswerLoss:
-    """Weighted loss sum of the answer tokens.
-
-    Args:
-        states: hidden states that predict an answer token, (tokens, hidden), any float type.
-        targets: the answer tokens' ids, (tokens,), int64.
-        head: the vocabulary projection, a linear layer, with a LoRA adapter or without.
-        objective: gives each token's weight from its log-probability.
-        chunk_mb: memory for one chunk's logits, in MiB.
-
-    Returns:
-        Sums over the tokens; with no token at all, zeros that are still attached to the graph.
-
-    Raises:
-        ModelError: the head is neither a linear layer nor one with a LoRA adapter.
-    """
-    bias, factors = _factors(states, head)
-    # A chunk's logits and their exponentials are held at once.
-    rows = max(1, chunk_mb * 2**20 // (len(factors[0][1]) * 8))
-    flat = [tensor for factor in factors for tensor in factor]
-    loss, sums = _AnswerLoss.apply(targets, objective, rows, bias, *flat)
-    return AnswerLoss(loss, sums)
-
-
-def _factors(states: Tensor, head: nn.Module) -> tuple[Tensor | None, list[tuple[Tensor, Tensor]]]:
-    """The head as a bias and factors: logits are the sum of left @ right.T.
-
-    One factor for a linear layer; a LoRA adapter adds one of its rank, so that no merged copy of
-    the weights is made.
-    """
-    if type(head) is nn.Linear:
-        return head.bias, [(states, head.weight)]
-    if isinstance(head, ModulesToSaveWrapper):
-        return _factors(states, head.modules_to_save[head.active_adapters[0]])
-    if not isinstance(head, LoraLinear) or type(head.base_layer) is not nn.Linear or head.merged:
-        raise ModelError(
-            f"the output head is a {type(head).__name__}; "
-            "only a linear layer, with a LoRA adapter or without, is supported"
-        )
-    factors = [(states, head.base_layer.weight)]
-    for name in () if head.disable_adapters else head.active_adapters:
-        if head.use_dora.get(name):
-            raise ModelError("DoRA on the output head is not supported; use LoRA, or leave it out")
-        if name in head.lora_A:
-            inner = head.lora_dropout[name](states.to(head.lora_A[name].weight.dtype))
-            factors.append(
-                (head.lora_A[name](inner) * head.scaling[name], head.lora_B[name].weight)
-            )
-    return head.base_layer.bias, factors
-
-
-class _AnswerLoss(torch.autograd.Function):
-    """Loss sum and statistics, with gradients formed chunk by chunk in the forward pass."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        targets: Tensor,
-        objective: Objective,
-        rows: int,
-        bias: Tensor | None,
-        *factors: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        lefts, rights = factors[0::2], factors[1::2]
-        wants_bias, *wants = ctx.needs_input_grad[3:]
-        with torch.autocast(targets.device.type, enabled=False):
-            operands = [
-                right.detach().to(left.dtype) for left, right in zip(lefts, rights, strict=True)
-            ]
-            operands_t = [_fp32_operand(operand.t()) for operand in operands]
-            grad_lefts = [
-                torch.zeros_like(left) if want else None
-                for left, want in zip(lefts, wants[0::2], strict=True)
-            ]
-            grad_rights = [
-                torch.zeros_like(right, dtype=torch.float32) if want else None
-                for right, want in zip(rights, wants[1::2], strict=True)
-            ]
-            grad_bias = torch.zeros(len(rights[0]), device=targets.device) if wants_bias else None
-            loss = torch.zeros((), dtype=torch.float32, device=targets.device)
-            sums = torch.zeros(len(SUMS), dtype=torch.float32, device=targets.device)
-            for start in range(0, len(targets), rows):
-                chunk = slice(start, start + rows)
-                logits = _matmul_fp32(lefts[0][chunk].detach(), operands_t[0])
-                for left, operand_t in zip(lefts[1:], operands_t[1:], strict=True):
-                    logits += _matmul_fp32(left[chunk].detach(), operand_t)
-                if bias is not None:
-                    logits += bias
-                chunk_loss, chunk_sums, grad = _loss_of_rows(logits, targets[chunk], objective)
-                loss += chunk_loss
-                sums += chunk_sums
-                if grad_bias is not None:
-                    grad_bias += grad.sum(0)
-                for i, left in enumerate(lefts):
-                    grad_left, grad_right = grad_lefts[i], grad_rights[i]
-                    if grad_left is None and grad_right is None:
-                        continue
-                    operand_grad = grad.to(left.dtype)
-                    if grad_left is not None:
-                        grad_left[chunk] = operand_grad @ operands[i]
-                    if grad_right is not None:
-                        grad_right += _matmul_fp32(
-                            operand_grad.t(), _fp32_operand(left[chunk].detach())
-                        )
-        ctx.gradients = [
-            grad_bias.to(bias.dtype) if bias is not None and grad_bias is not None else None
-        ]
-        for right, grad_left, grad_right in zip(rights, grad_lefts, grad_rights, strict=True):
-            ctx.gradients += [
-                grad_left,
-                grad_right.to(right.dtype) if grad_right is not None else None,
-            ]
-        ctx.mark_non_differentiable(sums)
-        return loss, sums
-
-    @staticmethod
-    def backward(ctx: Any, grad_loss: Tensor, _grad_sums: Tensor) -> tuple[Tensor | None, ...]:
-        scaled = (g * grad_loss.to(g.dtype) if g is not None else None for g in ctx.gradients)
-        return (None, None, None, *scaled)
-
-
-def _loss_of_rows(
-    logits: Tensor, targets: Tensor, objective: Objective
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss sum, SUMS and d loss / d logits of (tokens, vocabulary) fp32 logits, used up."""
-    target = targets[:, None]
-    top = logits.argmax(-1, keepdim=True)
-    # All of it from the log-odds of the other tokens against the target: where p is near 1, log p
-    # and 1 - p keep their digits, which z - logsumexp(z) would lose.
-    wanted = logits.gather(-1, target)
-    logits.scatter_(-1, target, -torch.inf)
-    odds = logits.logsumexp(-1, keepdim=True) - wanted
-    logp = -nn.functional.softplus(odds).squeeze(-1)
-    log_rows = logits.sub_(wanted - logp[:, None]).scatter_(-1, target, logp[:, None])
-    weight = objective(Tokens(logp, log_rows.clone))
-    rows = log_rows.exp()
-    sums = [
-        -logp.sum(),
-        logp.exp().sum(),
-        (top == target).sum(),
-        torch.tensor(len(targets), device=logits.device),
-        -torch.linalg.vecdot(rows, log_rows).sum(),
-        weight.sum(),
-        weight.square().sum(),
-        (logp < _UNLIKELY).sum(),
+    # Before the hooks of others, so that FSDP2 finds what really goes out.
+    hooks = [
+        head.register_forward_pre_hook(catch),
+        head.register_forward_hook(put, prepend=True),
     ]
-    # w * (softmax - one-hot), in the softmax's own memory
-    grad = rows.scatter_(-1, target, -torch.sigmoid(odds)).mul_(weight[:, None])
-    return -(weight * logp).sum(), torch.stack(sums), grad
+    try:
+        return model(**_model_inputs(inputs), logits_to_keep=predicts, use_cache=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
-def _fp32_operand(matrix: Tensor) -> Tensor:
-    """The right operand of `_matmul_fp32`, converted once where the device cannot mix types."""
-    return matrix if matrix.is_cuda else matrix.float()
+def _logit_shape(model: nn.Module) -> tuple[float, float | None]:
+    """How a family scales and caps its logits behind the projection (scale, cap)."""
+    config: Any = extract_model_from_parallel(model).config
+    text = config.get_text_config()
+    # Cohere and Falcon multiply, Granite divides, Gemma caps.
+    scale = getattr(text, "logit_scale", None) or getattr(text, "lm_head_multiplier", None) or 1.0
+    scale /= getattr(text, "logits_scaling", None) or 1.0
+    return float(scale), getattr(text, "final_logit_softcapping", None)
 
 
-def _matmul_fp32(left: Tensor, right: Tensor) -> Tensor:
-    """Matrix product with fp32 result and fp32 sums, from operands of any float type."""
-    if left.is_cuda and left.dtype != torch.float32:
-        return torch.mm(left, right, out_dtype=torch.float32)
-    return left.float() @ right.float()
+def _shifted(values: Tensor, fill: float) -> Tensor:
+    """What stands at t + 1, at t; `fill` at the end of a row. Of shape (batch, length)."""
+    return nn.functional.pad(values[:, 1:], (0, 1), value=fill)
+
+
+def _example_of(inputs: Mapping[str, Any]) -> Tensor:
+    """Number of the example at each position, (batch, length)."""
+    if "position_ids" in inputs:
+        # Packed: text positions start again at 0 with each example.
+        text: Tensor = inputs["position_ids"][0]
+        return (text == 0).cumsum(-1) - 1
+    ids = inputs["input_ids"]
+    return torch.arange(len(ids), device=ids.device)[:, None].expand_as(ids)
+
+
+def _model_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    ours = ("labels", "segments", "reference_logp")
+    return {name: value for name, value in inputs.items() if name not in ours}

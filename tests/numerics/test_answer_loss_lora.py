@@ -5,8 +5,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
+from mmdft.answer_loss import answer_loss
 from mmdft.errors import ModelError
-from mmdft.head import answer_loss
 from mmdft.objectives import dft
 
 

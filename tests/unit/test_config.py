@@ -129,7 +129,8 @@ def test_anchors_and_merge_keys_work(write: Write) -> None:
         ),
         (
             "objective: {loss: dft}",
-            "run.yaml:2: objective.loss: unknown key; the keys here are name, parameters, chunk_mb",
+            "run.yaml:2: objective.loss: unknown key; "
+            "the keys here are name, parameters, segments, normalize, chunk_mb",
         ),
         (
             "data: {train: [{path: a, formt: native}]}",
@@ -201,7 +202,7 @@ def test_anchors_and_merge_keys_work(write: Write) -> None:
         (
             "objective: {name: dtf}",
             "run.yaml:2: objective.name: got 'dtf', "
-            "expected one of 9 names, such as dft or deft or sft",
+            "expected one of 16 names, such as dft or deft or cadft",
         ),
         (
             "objective: dft",
@@ -218,6 +219,10 @@ def test_anchors_and_merge_keys_work(write: Write) -> None:
         (
             "data: {max_bad_fraction: 2}",
             "run.yaml:2: data.max_bad_fraction: got 2, expected at most 1",
+        ),
+        (
+            "data: {probe_examples: -1}",
+            "run.yaml:2: data.probe_examples: got -1, expected at least 0",
         ),
         (
             "evaluation: {num_samples: 4}",
@@ -543,9 +548,17 @@ _FLOAT = st.floats(0, 1e6, allow_nan=False)
 _SOURCE = st.builds(
     SourceConfig,
     path=_PATH,
-    format=st.sampled_from([None, "native", "messages"]),
+    format=st.sampled_from([None, "native", "llava", "prompt_completion"]),
     limit=st.none() | _COUNT,
     system=st.none() | _TEXT,
+) | st.builds(
+    SourceConfig,
+    path=_PATH,
+    map=st.fixed_dictionaries(
+        {"question": st.sampled_from(["no", "{a}: {b c}", "{{}}"]), "answer": st.just("1e-5")},
+        optional={"images": st.just(["null", "~"])},
+    ),
+    reasoning=st.sampled_from(["keep", "strip"]),
 )
 _TRAINING = st.fixed_dictionaries(
     {},
@@ -597,6 +610,14 @@ def test_a_dump_holds_what_was_set_and_our_defaults(write: Write) -> None:
 @pytest.mark.parametrize(
     ("objective", "message"),
     [
+        ("{segments: {answer: {}}}", "answer: give either weight or multiplier"),
+        (
+            "{segments: {answer: {weight: 1, multiplier: 2}}}",
+            "answer: give either weight or multiplier",
+        ),
+        ("{segments: {answer: {weight: -1}}}", "got -1, expected at least 0"),
+        ("{segments: {eos: {weight: 1}}}", "segments.eos"),
+        ("{normalize: sum}", "expected tokens or weights"),
         ("{name: power, parameters: {beta: 1}}", "power has no parameter 'beta'; known: alpha"),
         ("{name: dft, parameters: {tau: 0.1}}", "dft has no parameter 'tau'; known: it has none"),
         ("{name: threshold, parameters: {tau: 1}}", "tau is 1.0; it must lie between 0 and 1"),
