@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmdft.config_loading import load_config
     from mmdft.evals.run import EvalResult, evaluate
+    from mmdft.probing import probe
     from mmdft.trainer import DFTTrainer
     from mmdft.training import TrainResult, train
 
-__all__ = ["DFTTrainer", "EvalResult", "TrainResult", "evaluate", "load_config", "train"]
+__all__ = ["DFTTrainer", "EvalResult", "TrainResult", "evaluate", "load_config", "probe", "train"]
 
 _HOMES = {
     "load_config": "mmdft.config_loading",
@@ -28,6 +29,7 @@ _HOMES = {
     "evaluate": "mmdft.evals.run",
     "EvalResult": "mmdft.evals.run",
     "DFTTrainer": "mmdft.trainer",
+    "probe": "mmdft.probing",
 }
 
 

@@ -190,6 +190,34 @@ def evaluate(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
 
 @cli.command()
+@_config_arguments
+@click.option("--out", type=_any_path, required=True, help="Folder for probabilities.json.")
+@_json_option
+@_debug_option
+def probe(config: Path, overrides: tuple[str, ...], out: Path, as_json: bool) -> None:
+    """Measure how probable the model that CONFIG names finds some of its training tokens.
+
+    On the data.probe_examples examples of data.train that a training measures before and after.
+    model.name may be a checkpoint, a trained model, an adapter, or a model of the hub; model.lora
+    and model.freeze play no part.
+
+    Example: mmdft probe configs/train/NAME.yaml model.name=runs/a/checkpoint-500 --out runs/a-500
+    """
+    settings = _load(config, overrides)
+    if not settings.data.train:
+        _refuse(config, "data.train", "a probe needs a data file, such as data.train=[rows.jsonl]")
+    from mmdft.probing import probe as run
+
+    _hide_bars()
+    result = run(settings, out)
+    if as_json:
+        _print_result({"out": str(out)}, result, as_json)
+        return
+    click.echo(out / "probabilities.json")
+    _print_histogram(result["model"])
+
+
+@cli.command()
 @click.argument("predictions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--benchmark", type=click.Choice(BENCHMARKS), required=True)
 @click.option("--data", type=_existing, required=True, help="Folder of the benchmark's data.")
@@ -330,6 +358,24 @@ def _print_scores(benchmarks: Mapping[str, Mapping[str, Any]]) -> None:
                 str(scored["missing"]),
             )
     Console().print(table)
+
+
+def _print_histogram(found: Mapping[str, Any]) -> None:
+    """The bins of a `diagnostics.histogram`, the mean and the share of unlikely tokens."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    tokens = sum(found["counts"])
+    table = Table("probability", box=SIMPLE, padding=(0, 1), pad_edge=False)
+    table.add_column("tokens", justify="right", no_wrap=True)
+    table.add_column("share %", justify="right", no_wrap=True)
+    bounds = zip(found["edges"][:-1], found["edges"][1:], strict=True)
+    for (low, high), count in zip(bounds, found["counts"], strict=True):
+        table.add_row(f"{low:g} to {high:g}", str(count), f"{100 * count / tokens:.1f}")
+    console = Console()
+    console.print(table)
+    console.print(f"mean p {found['mean']:.4f}, below 0.01 {found['below_0.01']:.1%}")
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from accelerate import PartialState
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
+from transformers.utils import is_bitsandbytes_available
 
 from mmdft.config import LoraSettings, ModelConfig
 from mmdft.errors import ModelError
@@ -34,10 +36,12 @@ def load_model(config: ModelConfig) -> nn.Module:
     A folder that holds a LoRA adapter is loaded on top of the base model it names.
 
     Raises:
-        ModelError: it cannot be found or is of no supported architecture.
+        ModelError: it cannot be found or quantised, or is of no supported architecture.
     """
     dtype = config.dtype if config.dtype == "auto" else getattr(torch, config.dtype)
     options = {"dtype": dtype, "attn_implementation": config.attn_implementation}
+    if config.quantization is not None:
+        options.update(_quantization())
     adapter = Path(config.name) / ADAPTER_FILE
     if adapter.is_file():
         return _load_adapter(config, options)
@@ -125,6 +129,31 @@ def _load_adapter(config: ModelConfig, options: Mapping[str, Any]) -> nn.Module:
     )
     model = PeftModel.from_pretrained(base, config.name, is_trainable=True)
     return model  # type: ignore[no-any-return]
+
+
+def _quantization() -> dict[str, Any]:
+    """How the weights are held in 4 bits: NF4, its constants quantised too (arXiv 2305.14314).
+
+    Raises:
+        ModelError: there is no GPU, or bitsandbytes is not installed.
+    """
+    if not torch.cuda.is_available():
+        raise ModelError("model.quantization: needs an NVIDIA GPU; set model.quantization=null")
+    if not is_bitsandbytes_available():
+        raise ModelError(
+            "model.quantization: bitsandbytes is not installed; run: pip install 'mmdft[qlora]'"
+        )
+    return {
+        "quantization_config": BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+            # The answer head multiplies by the head's own weights; pixels are few and delicate.
+            llm_int8_skip_modules=["lm_head", "visual"],
+        ),
+        "device_map": {"": PartialState().local_process_index},
+    }
 
 
 def _load(auto_class: Any, config: ModelConfig, options: Mapping[str, Any]) -> Any:

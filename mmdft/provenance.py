@@ -16,6 +16,8 @@ from mmdft.files import read_json, write_json, write_text
 from mmdft.records import Example
 
 _END = 2**20
+# What messages call an entry of provenance.json whose name does not read well there.
+_WORDS = {"processes": "number of processes"}
 PACKAGES = ("mmdft", "torch", "transformers", "accelerate", "peft", "qwen-vl-utils", "pillow")
 
 
@@ -42,6 +44,18 @@ def fingerprint(examples: Iterable[Example]) -> dict[str, str | int]:
                 else:
                     digest.update(part.data or b"")
     return {"examples": count, "blake2b": digest.hexdigest()}
+
+
+def file_fingerprint(paths: Iterable[Path]) -> dict[str, str | int]:
+    """Number and hash of the files, from their sizes and both their ends, not read in full."""
+    digest = hashlib.blake2b(digest_size=16)
+    count = 0
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                count += 1
+                _add_ends(digest, file)
+    return {"files": count, "blake2b": digest.hexdigest()}
 
 
 def check_run_folder(folder: Path, config: RunConfig) -> None:
@@ -79,12 +93,16 @@ def model_fingerprint(name: str, revision: str | None) -> str:
         return f"{name}@{revision or 'main'}"
     digest = hashlib.blake2b(digest_size=16)
     for path in sorted(folder.glob("*.safetensors")):
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            digest.update(f"{path.name}:{size}".encode() + stream.read(_END))
-            stream.seek(max(0, size - _END))
-            digest.update(stream.read())
+        _add_ends(digest, path)
     return digest.hexdigest()
+
+
+def _add_ends(digest: hashlib.blake2b, path: Path) -> None:
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        digest.update(f"{path.name}:{size}".encode() + stream.read(_END))
+        stream.seek(max(0, size - _END))
+        digest.update(stream.read())
 
 
 def keep_to_provenance(path: Path, found: Mapping[str, Any], keys: Iterable[str]) -> None:
@@ -95,7 +113,7 @@ def keep_to_provenance(path: Path, found: Mapping[str, Any], keys: Iterable[str]
     """
     if path.is_file():
         before = read_json(path)
-        differs = [key for key in keys if before.get(key) != found[key]]
+        differs = [_WORDS.get(key, key) for key in keys if before.get(key) != found[key]]
         if differs:
             raise ConfigError(
                 f"{path.parent} was begun with another {' and '.join(differs)} than what is there "

@@ -146,7 +146,8 @@ def _train_config(
     return RunConfig.model_validate(
         {
             "model": {"name": str(model), "dtype": "float32"},
-            "data": {"train": [{"path": data}], "max_length": 256},
+            # No probe of its own: `_probabilities` measures all models on fresh demonstrations.
+            "data": {"train": [{"path": data}], "max_length": 256, "probe_examples": 0},
             "objective": {"name": objective},
             "training": {
                 "per_device_train_batch_size": BATCH,
@@ -198,11 +199,7 @@ def _probabilities(out: Path, stages: Mapping[str, Stage]) -> dict[str, dict[str
         ids, p = token_probabilities(
             load_model(config.model), rendered, processor.tokenizer.pad_token_id
         )
-        bins[key] = {
-            **histogram(ids, p, processor.tokenizer),
-            "mean": p.mean().item(),
-            "below_0.01": (p < 0.01).float().mean().item(),
-        }
+        bins[key] = histogram(ids, p, processor.tokenizer, low=0.1)
     return bins
 
 

@@ -2,7 +2,9 @@
 
 Checkpoints, resume, schedules, trackers and callbacks are transformers'. What is ours: the loss is
 a sum over answer tokens, divided by their number in the whole optimizer step, over all accumulated
-micro-batches and all ranks, for every objective and every architecture alike.
+micro-batches and all ranks, for every objective and every architecture alike. Where an objective or
+the normalisation needs to know the whole step before its first backward pass, a forward pass over
+the step's micro-batches comes first.
 """
 
 from __future__ import annotations
@@ -10,19 +12,41 @@ from __future__ import annotations
 import math
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from accelerate.utils import fsdp2_prepare_model
 from peft import PeftModel
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.utils.data import DataLoader
 from transformers import Trainer
 
+from mmdft.answer_loss import SUMS, AnswerLoss
+from mmdft.data.collate import IGNORE
+from mmdft.data.segments import SEGMENTS
 from mmdft.errors import ConfigError, DataError, MmdftError
-from mmdft.head import SUMS, AnswerLoss, forward_answers
-from mmdft.objectives import OBJECTIVES
+from mmdft.head import answer_logp, check_projection, forward_answers
+from mmdft.objectives import (
+    OBJECTIVES,
+    REFERENCE_OBJECTIVES,
+    SEQUENCE_OBJECTIVES,
+    STATISTICS_OBJECTIVES,
+    TOKEN_OBJECTIVES,
+    Answers,
+    BatchStatistics,
+    Objective,
+    SequenceObjective,
+    mean_by_example,
+    sft,
+)
+from mmdft.reference import reference_projection
+
+# Where every weight of a step is 0, so is its loss.
+_TINY = 1e-12
 
 
 class DFTTrainer(Trainer):
@@ -36,9 +60,19 @@ class DFTTrainer(Trainer):
     `clipped`, the share of steps whose gradient was clipped; `padding`, the share of padded
     positions; `tokens_per_second`, all ranks together; and `peak_memory_mb`.
 
+    Objectives that pull towards a reference also log `divergence`, the mean KL(reference || p) in
+    nats.
+
     Args:
-        objective: a key of `mmdft.objectives.OBJECTIVES`.
+        objective: one of `mmdft.objectives.OBJECTIVES`.
         parameters: the objective's own, such as `{"alpha": 0.5}` for power.
+        segments: by name of `mmdft.data.segments.SEGMENTS`, what its tokens weigh instead
+            (`{"weight": 1.0}`), or what all they contribute is multiplied by
+            (`{"multiplier": 2.0}`).
+        normalize: divide the step's loss by its number of answer tokens, or by their summed weights
+            (which costs a forward pass over the step).
+        reference: the frozen reference model of asft and sft_kl; None with an adapter, whose base
+            is the reference.
         chunk_mb: memory for one chunk of the answer head's logits, in MiB.
         *args: as for `transformers.Trainer`.
         **kwargs: as for `transformers.Trainer`.
@@ -52,6 +86,9 @@ class DFTTrainer(Trainer):
         *args: Any,
         objective: str = "dft",
         parameters: Mapping[str, float] | None = None,
+        segments: Mapping[str, Mapping[str, float]] | None = None,
+        normalize: Literal["tokens", "weights"] = "tokens",
+        reference: nn.Module | None = None,
         chunk_mb: int = 256,
         **kwargs: Any,
     ) -> None:
@@ -65,15 +102,58 @@ class DFTTrainer(Trainer):
             )
         if not self.args.average_tokens_across_devices:
             raise ConfigError("training.average_tokens_across_devices must stay true")
-        self.objective = partial(OBJECTIVES[objective], **(parameters or {}))
+        self.objective: Objective = sft
+        self.sequence: SequenceObjective | None = None
+        if objective in SEQUENCE_OBJECTIVES:
+            self.sequence = partial(SEQUENCE_OBJECTIVES[objective], **(parameters or {}))
+        else:
+            self.objective = partial(TOKEN_OBJECTIVES[objective], **(parameters or {}))
+        self.needs_statistics = objective in STATISTICS_OBJECTIVES
+        self.normalize = normalize
+        self.segments = _segment_table(segments, self.args.device)
+        self.reference = (
+            self._place_reference(objective, reference)
+            if objective in REFERENCE_OBJECTIVES
+            else None
+        )
         self.chunk_mb = chunk_mb
         # Qwen2.5-VL and Qwen3-VL say False, and Trainer would then pass no token count: the loss
         # would be a mean of means that changes with the accumulation setting.
         self.model_accepts_loss_kwargs = True
+        # Called with the rows of a step that cannot be used, where a dataset gives such.
+        self.set_aside: Any = None
+        self._statistics: BatchStatistics | None = None
+        self._projection_checked = False
         self._since_log = torch.zeros(len(SUMS), device=self.args.device)
         self._positions = torch.zeros(2, device=self.args.device)
         self._clipped, self._steps = torch.zeros((), device=self.args.device), 0
         self._log_time = time.monotonic()
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Tensor | int | None]:
+        """The micro-batches of an optimizer step, and what its loss is divided by.
+
+        Raises:
+            DataError: no rank has an answer token in the whole step.
+        """
+        batches, count = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if not batches:
+            return batches, count
+        bad = [row for batch in batches for row in batch.pop("bad_rows", [])]
+        if bad:
+            self.set_aside(bad)
+        if not int(count):
+            names = [name for batch in batches for name in batch.get("example_ids", [])]
+            raise DataError(
+                f"step {self.state.global_step + 1} has no answer token to train on, "
+                f"examples {', '.join(names)}; look at their masks"
+            )
+        if self.needs_statistics:
+            self._statistics = self._statistics_of(batches)
+        if self.normalize == "weights":
+            count = self._summed(batches)[1][SUMS.index("weight")]
+        return batches, count
 
     def compute_loss(
         self,
@@ -91,24 +171,24 @@ class DFTTrainer(Trainer):
         if return_outputs:
             raise ConfigError("no logits are kept to return; evaluate by generation (mmdft eval)")
         names = inputs.pop("example_ids", [])
+        if not self._projection_checked:
+            self._check_projection(model, inputs)
         answers = self._answers(model, inputs)
         self._since_log += answers.sums
         # A packed batch has no attention mask, and no padding.
-        room = inputs["input_ids"].numel()
-        used = inputs["attention_mask"].sum() if "attention_mask" in inputs else room
-        self._positions += torch.tensor([used, room], device=self.args.device)
+        ids = inputs["input_ids"]
+        used = inputs.get("attention_mask", torch.ones_like(ids)).sum()
+        self._positions += torch.stack([used, used.new_tensor(ids.numel())])
         if not torch.isfinite(answers.loss):
             raise DataError(
                 f"the loss is {answers.loss.item()} at step {self.state.global_step + 1}, "
                 f"examples {', '.join(names)}; lower the learning rate or look at these rows. "
                 "The last checkpoint is kept"
             )
-        total = (
-            answers.sums[SUMS.index("tokens")] if num_items_in_batch is None else num_items_in_batch
-        )
+        total = self._divisor(answers.sums) if num_items_in_batch is None else num_items_in_batch
         # Ranks average their gradients, so each scales its share up by their number.
         ranks = self.accelerator.num_processes if num_items_in_batch is not None else 1
-        return answers.loss * ranks / max(int(total), 1)
+        return answers.loss * ranks / torch.as_tensor(total).clamp(min=_TINY)
 
     def evaluate(
         self,
@@ -120,22 +200,12 @@ class DFTTrainer(Trainer):
 
         A mean over all answer tokens of the set, whatever the batch size.
         """
-        loader = self.get_eval_dataloader(eval_dataset)
-        model = self.model_wrapped
-        was_training = model.training
-        model.eval()
-        loss = torch.zeros((), device=self.args.device)
-        sums = torch.zeros(len(SUMS), device=self.args.device)
-        with torch.no_grad():
-            for inputs in loader:
-                batch = self._prepare_inputs(inputs)
-                batch.pop("example_ids", None)
-                answers = self._answers(model, batch)
-                loss += answers.loss
-                sums += answers.sums
-        model.train(was_training)
-        loss, sums = self.accelerator.reduce((loss, sums), reduction="sum")
-        metrics = {"loss": (loss / sums[SUMS.index("tokens")].clamp(min=1)).item(), **_means(sums)}
+        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        if self.needs_statistics:
+            self._statistics = self._statistics_of(self._eval_batches(dataset))
+        loss, sums = self._summed(self._eval_batches(dataset))
+        metrics = {"loss": (loss / self._divisor(sums).clamp(min=_TINY)).item()}
+        metrics.update(self._means(sums))
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
         self.log(metrics)
         self.control: Any = self.callback_handler.on_evaluate(
@@ -150,7 +220,7 @@ class DFTTrainer(Trainer):
                 (self._since_log, self._positions), reduction="sum"
             )
             now = time.monotonic()
-            logs.update(_means(sums))
+            logs.update(self._means(sums))
             logs["clipped"] = (self._clipped / max(self._steps, 1)).item()
             logs["padding"] = (1 - used / room).item()
             logs["tokens_per_second"] = used.item() / (now - self._log_time)
@@ -162,14 +232,28 @@ class DFTTrainer(Trainer):
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         """Clip, and count the steps in which there was something to clip."""
         norm = super()._clip_grad_norm(model)
-        self._clipped += torch.as_tensor(norm > self.args.max_grad_norm).to(self._clipped)
+        total = norm.full_tensor() if isinstance(norm, DTensor) else torch.as_tensor(norm)
+        self._clipped += (total > self.args.max_grad_norm).to(self._clipped)
         self._steps += 1
         return norm
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save the weights; a full disk is an error that names the folder."""
+        """Save the weights, whole; a full disk is an error that names the folder.
+
+        Under FSDP2 transformers saves no final model with sharded checkpoints, and a tied weight
+        under both its names, by which it is read back as two.
+        """
         try:
-            super().save_model(output_dir, _internal_call)
+            if self.is_fsdp_enabled:
+                if _internal_call and "FULL" not in str(self._fsdp().state_dict_type):
+                    return
+                weights = self.accelerator.get_state_dict(self.model_wrapped)
+                tied = getattr(
+                    self.accelerator.unwrap_model(self.model), "all_tied_weights_keys", {}
+                )
+                self._save(output_dir, {n: w for n, w in weights.items() if n not in tied})
+            else:
+                super().save_model(output_dir, _internal_call)
         except SafetensorError as error:
             # How safetensors reports what would be an OSError elsewhere.
             raise MmdftError(
@@ -189,6 +273,16 @@ class DFTTrainer(Trainer):
                 f"{self.args.output_dir}: the checkpoint of step {self.state.global_step} cannot "
                 "be written; free some space, then run the same command again"
             ) from error
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """Save it, and wait for the other ranks: what is written next says the rest is there."""
+        super()._save_rng_state(output_dir)
+        self.accelerator.wait_for_everyone()
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Train an epoch; Trainer would add a step to a checkpoint that had been the last."""
+        if self.state.global_step < self.state.max_steps:
+            super()._run_epoch(*args, **kwargs)
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: nn.Module | None = None
@@ -213,24 +307,163 @@ class DFTTrainer(Trainer):
             self._load_from_checkpoint(self.state.best_model_checkpoint)
 
     def _answers(self, model: nn.Module, inputs: dict[str, Any]) -> AnswerLoss:
-        head = self.accelerator.unwrap_model(model).get_output_embeddings()
-        return forward_answers(model, head, inputs, self.objective, self.chunk_mb)
+        reference = None
+        if self.reference is not None:
+            with self.accelerator.autocast():
+                reference = reference_projection(self.reference, inputs)
+        return forward_answers(
+            model,
+            self._head(model),
+            inputs,
+            self.objective,
+            self.chunk_mb,
+            sequence=self.sequence,
+            segments=self.segments,
+            reference=reference,
+            statistics=self._statistics,
+        )
+
+    def _head(self, model: nn.Module) -> nn.Module:
+        inner: Any = self.accelerator.unwrap_model(model)
+        return inner.get_output_embeddings()  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def _summed(self, batches: Iterable[dict[str, Any]]) -> tuple[Tensor, Tensor]:
+        """Loss and SUMS over batches and all ranks, without a gradient and without dropout."""
+        loss = torch.zeros((), device=self.args.device)
+        sums = torch.zeros(len(SUMS), device=self.args.device)
+        for inputs in self._without_training(batches):
+            answers = self._answers(self.model_wrapped, inputs)
+            loss += answers.loss
+            sums += answers.sums
+        loss, sums = self.accelerator.reduce((loss, sums), reduction="sum")
+        return loss, sums
+
+    def _statistics_of(self, batches: Iterable[dict[str, Any]]) -> BatchStatistics:
+        """Mean and deviation of the examples' mean NLL over batches and all ranks."""
+        losses = torch.cat(
+            [
+                _losses_of_examples(
+                    answer_logp(
+                        self.model_wrapped, self._head(self.model_wrapped), inputs, self.chunk_mb
+                    )
+                )
+                for inputs in self._without_training(batches)
+            ]
+        )
+        count, total = self.accelerator.reduce(
+            (losses.new_tensor(float(len(losses))), losses.sum()), reduction="sum"
+        )
+        mean = total / count
+        squares = self.accelerator.reduce((losses - mean).square().sum(), reduction="sum")
+        return BatchStatistics(mean.item(), (squares / count).sqrt().item())
+
+    def _without_training(self, batches: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The batches on the device, less the examples' ids; the model in evaluation mode."""
+        model = self.model_wrapped
+        was_training = model.training
+        model.eval()
+        try:
+            for batch in batches:
+                yield self._prepare_inputs({k: v for k, v in batch.items() if k != "example_ids"})
+        finally:
+            model.train(was_training)
+
+    def _eval_batches(self, dataset: Any) -> Iterator[dict[str, Any]]:
+        """This rank's share of the held-out examples, each of them on one rank only.
+
+        A rank that has run out goes on with a batch without answers, so that all ranks take part
+        in what the model does together.
+        """
+        ranks, size = self.accelerator.num_processes, self.args.per_device_eval_batch_size
+        mine = range(self.accelerator.process_index, len(dataset), ranks)
+        loader = DataLoader(
+            dataset,
+            batch_sampler=[list(mine[at : at + size]) for at in range(0, len(mine), size)],
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+        )
+        yield from loader
+        most = -(-len(range(0, len(dataset), ranks)) // size)
+        for _ in range(most - len(loader)):
+            batch = self.data_collator([dataset[0]])
+            yield {**batch, "labels": torch.full_like(batch["labels"], IGNORE)}
+
+    def _check_projection(self, model: nn.Module, inputs: dict[str, Any]) -> None:
+        # Not as compiled: this runs once.
+        inner = self.accelerator.unwrap_model(model, keep_torch_compile=False)
+        was_training = inner.training
+        inner.eval()
+        check_projection(inner, self._head(inner), inputs)
+        inner.train(was_training)
+        self._projection_checked = True
+
+    def _place_reference(self, objective: str, reference: nn.Module | None) -> nn.Module:
+        """The reference, where the model will be."""
+        plugin = getattr(self.accelerator.state, "deepspeed_plugin", None)
+        if plugin is not None and plugin.zero_stage == 3:
+            raise ConfigError(
+                f"objective {objective} has no reference under DeepSpeed ZeRO-3, which takes "
+                "weights away between forward passes; use FSDP2 (configs/accelerate/fsdp2.yaml)"
+            )
+        if isinstance(self.model, PeftModel):
+            adapted: nn.Module = self.model
+            return adapted
+        if reference is None:
+            raise ConfigError(
+                f"objective {objective} needs a reference model: give "
+                "reference=mmdft.reference.frozen_copy(model), or train an adapter"
+            )
+        if self.accelerator.is_fsdp2:
+            reference = fsdp2_prepare_model(self.accelerator, reference)
+            return reference
+        return reference.to(self.args.device)
+
+    def _fsdp(self) -> Any:
+        return self.accelerator.state.fsdp_plugin
+
+    def _divisor(self, sums: Tensor) -> Tensor:
+        return sums[SUMS.index("weight" if self.normalize == "weights" else "tokens")]
+
+    def _means(self, sums: Tensor) -> dict[str, float]:
+        """Means over the answer tokens; NaN where there was none."""
+        found = dict(zip(SUMS, sums.tolist(), strict=True))
+        tokens, squares = found["tokens"] or math.nan, found["weight_squared"] or math.nan
+        means = {
+            "nll": found["nll"] / tokens,
+            "mean_p": found["p"] / tokens,
+            "token_accuracy": found["correct"] / tokens,
+            "entropy": found["entropy"] / tokens,
+            # 1 if all tokens weigh the same, 1/n if one has all the weight
+            "effective_tokens": found["weight"] ** 2 / (tokens * squares),
+            "below_0.01": found["unlikely"] / tokens,
+            "answer_tokens": found["tokens"],
+        }
+        if self.reference is not None:
+            means["divergence"] = found["divergence"] / tokens
+        return means
 
 
-def _means(sums: Tensor) -> dict[str, float]:
-    """Means over the answer tokens; NaN where there was none."""
-    found = dict(zip(SUMS, sums.tolist(), strict=True))
-    tokens = found["tokens"] or math.nan
-    return {
-        "nll": found["nll"] / tokens,
-        "mean_p": found["p"] / tokens,
-        "token_accuracy": found["correct"] / tokens,
-        "entropy": found["entropy"] / tokens,
-        # 1 if all tokens weigh the same, 1/n if one has all the weight
-        "effective_tokens": found["weight"] ** 2 / (tokens * (found["weight_squared"] or math.nan)),
-        "below_0.01": found["unlikely"] / tokens,
-        "answer_tokens": found["tokens"],
-    }
+def _losses_of_examples(answers: Answers) -> Tensor:
+    """Mean negative log-likelihood of each example that has an answer token, (examples,)."""
+    first = torch.ones_like(answers.example, dtype=torch.bool)
+    first[1:] = answers.example[1:] != answers.example[:-1]
+    return -mean_by_example(answers, answers.logp)[first]
+
+
+def _segment_table(
+    segments: Mapping[str, Mapping[str, float]] | None, device: torch.device
+) -> Tensor | None:
+    """Weight in place of the objective's (NaN for none) and multiplier, (segments, 2)."""
+    if not segments:
+        return None
+    unknown = set(segments) - set(SEGMENTS)
+    if unknown:
+        raise ConfigError(f"unknown segments {sorted(unknown)}; known: {', '.join(SEGMENTS)}")
+    rows = [segments.get(name, {}) for name in SEGMENTS]
+    return torch.tensor(
+        [[row.get("weight", math.nan), row.get("multiplier", 1.0)] for row in rows], device=device
+    )
 
 
 def _peak_memory_mb(device: torch.device) -> float:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from transformers import (
     PrinterCallback,
     ProgressCallback,
@@ -22,23 +21,21 @@ from transformers import (
 )
 
 from mmdft.config import RunConfig
-from mmdft.data.collate import collate_training
-from mmdft.data.dataset import BadRow, RenderedDataset, load_examples, write_quarantine
+from mmdft.data.dataset import RenderedDataset, RenderedRows
 from mmdft.data.images import pixel_budget
-from mmdft.data.packing import PackedDataset, Positions, collate_packed, packed_positions
-from mmdft.errors import ConfigError, DataError
-from mmdft.files import read_json, read_jsonl, write_json, write_jsonl
+from mmdft.data.packing import PackedDataset, packed_positions
+from mmdft.errors import ConfigError
+from mmdft.files import read_json, read_jsonl, write_json
 from mmdft.memory import keep_freed_memory
+from mmdft.metrics import LogLines, MetricsFile, last_logged
 from mmdft.model import load_model, load_processor, parameter_summary
-from mmdft.provenance import (
-    check_run_folder,
-    claim_run_folder,
-    fingerprint,
-    keep_to_provenance,
-    versions,
-)
-from mmdft.records import Rendered
+from mmdft.objectives import REFERENCE_OBJECTIVES, STORED_REFERENCE_OBJECTIVES
+from mmdft.probing import ProbabilityFile
+from mmdft.provenance import check_run_folder, claim_run_folder, keep_to_provenance, versions
+from mmdft.reference import WithReference, frozen_copy, stored_reference
+from mmdft.stopping import Checkpoints, StopOnSignal, last_checkpoint
 from mmdft.trainer import DFTTrainer
+from mmdft.training_data import TrainingData, load_data, quarantine, training_batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +56,8 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
     """Fine-tune a model as the configuration says.
 
     The run folder is `training.output_dir`. Called again with the same configuration it goes on
-    from the last whole checkpoint, or returns at once if the run had finished.
+    from the last whole checkpoint, or returns at once if the run had finished. SIGTERM and SIGINT
+    end the training after the step at hand, with a checkpoint.
 
     Args:
         config: from `load_config`.
@@ -69,6 +67,7 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
         ConfigError: the folder holds a run of another configuration, or a setting is impossible.
         DataError: the data cannot be used, or the loss became non-finite.
         ModelError: the model cannot be loaded.
+        MmdftError: a signal ended the training; the message names the step.
     """
     if not config.data.train:
         raise ConfigError("data.train is empty; name at least one training file")
@@ -81,33 +80,51 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
     keep_freed_memory()
     processor = load_processor(config.model)
     budget = pixel_budget(processor, config.data.min_pixels, config.data.max_pixels)
-    loaded = load_examples(config.data.train, config.data, processor, budget)
-    examples = loaded.examples
-    held_out, bad_held_out = _validation(config, processor, budget)
-    bad = [*loaded.bad, *bad_held_out]
-
+    data = load_data(config, processor, budget)
     arguments = _arguments(config)
     set_seed(arguments.seed)
     model = load_model(config.model)
-    dataset = RenderedDataset(examples, processor, budget)
-    packed, positions = None, None
-    if config.data.packing:
-        positions = packed_positions(model.config)
+    reference = None
+    if config.objective.name in REFERENCE_OBJECTIVES and not isinstance(model, PeftModel):
+        reference = frozen_copy(model)
+    positions = packed_positions(model.config) if config.data.packing else None
+    packed = None
+    if config.data.packing and isinstance(data.rows, RenderedDataset):
+        assert data.lengths is not None
         seed = arguments.seed if arguments.data_seed is None else arguments.data_seed
-        packed = PackedDataset(dataset, loaded.lengths, config.data.max_length, seed)
+        packed = PackedDataset(data.rows, data.lengths, config.data.max_length, seed)
+    probabilities = ProbabilityFile(
+        run_dir, RenderedDataset(data.probe, processor, budget), config, arguments.device
+    )
+    stop = StopOnSignal()
     try:
         trainer = DFTTrainer(
             model=model,
             args=arguments,
-            train_dataset=dataset if packed is None else packed,
-            eval_dataset=RenderedDataset(held_out, processor, budget) if held_out else None,
+            train_dataset=data.rows if packed is None else packed,
+            eval_dataset=data.held_out,
             data_collator=partial(
                 training_batch, pad_id=processor.tokenizer.pad_token_id, positions=positions
             ),
             processing_class=processor,
-            callbacks=[MetricsFile(run_dir / "metrics.jsonl"), LogLines(), *callbacks],
+            callbacks=[
+                # First, so that the clock of LogLines starts after it.
+                probabilities,
+                MetricsFile(run_dir / "metrics.jsonl"),
+                LogLines(),
+                *callbacks,
+                # Last, because they act on what the others ask for.
+                stop,
+                Checkpoints(run_dir, config.training.save_total_limit),
+            ],
             objective=config.objective.name,
             parameters=config.objective.parameters,
+            segments={
+                name: each.model_dump(exclude_none=True)
+                for name, each in config.objective.segments.items()
+            },
+            normalize=config.objective.normalize,
+            reference=reference,
             chunk_mb=config.objective.chunk_mb,
         )
     except ImportError as error:
@@ -116,7 +133,7 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
     # Our lines say the same as the two default callbacks, and more, in one place.
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
-    rows = len(dataset if packed is None else packed)
+    rows = len(data.rows if packed is None else packed)
     if arguments.dataloader_drop_last and rows < arguments.train_batch_size * arguments.world_size:
         raise ConfigError(
             f"{rows} rows give no whole batch, so no step is made; lower "
@@ -124,10 +141,12 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
         )
     # Only now, so that a mistyped name or path does not leave a folder behind.
     claim_run_folder(run_dir, config)
-    write_quarantine(run_dir / "quarantine.jsonl", bad)
+    trainer.set_aside = quarantine(
+        run_dir, config, data, arguments.process_index, arguments.world_size
+    )
     parameters = parameter_summary(model)
     if trainer.is_world_process_zero():
-        _announce(config, len(examples), bad, parameters)
+        _announce(config, data, parameters)
         if packed is not None:
             print(
                 f"packed into {len(packed):,} rows of at most {config.data.max_length:,} tokens",
@@ -137,23 +156,31 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
             run_dir / "provenance.json",
             {
                 "versions": versions(),
-                "data": fingerprint(examples),
+                "data": data.fingerprint,
                 "parameters": parameters,
                 "device": str(arguments.device),
                 "processes": arguments.world_size,
             },
-            keys=["data"],
+            # With another number of processes a step would have other examples.
+            keys=["data", "processes"],
         )
-    trainer.train(resume_from_checkpoint=last_checkpoint(run_dir))
+    if config.objective.name in STORED_REFERENCE_OBJECTIVES:
+        _give_reference(trainer, packed, run_dir)
+    checkpoint = last_checkpoint(run_dir)
+    # A run that goes on has had that evaluation.
+    arguments.eval_on_start &= checkpoint is None
+    with stop:
+        trainer.train(resume_from_checkpoint=checkpoint)
     _save_final(trainer, run_dir / "model")
+    probabilities.write_after(trainer.model, trainer.is_world_process_zero())
     summary = {
         "objective": config.objective.name,
         "steps": trainer.state.global_step,
-        "examples": len(examples),
-        "quarantined": len(bad),
+        "examples": len(data.rows),
+        "quarantined": len(data.bad) if trainer.set_aside is None else len(trainer.set_aside.known),
         "parameters": parameters["all"]["total"],
         "trainable": parameters["all"]["trainable"],
-        **_last_logged(trainer.state.log_history),
+        **last_logged(trainer.state.log_history),
     }
     if trainer.is_world_process_zero():
         write_json(run_dir / "summary.json", summary)
@@ -165,127 +192,53 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
     )
 
 
-def _announce(
-    config: RunConfig,
-    num_examples: int,
-    bad: Sequence[BadRow],
-    parameters: dict[str, dict[str, int]],
-) -> None:
+def _give_reference(trainer: DFTTrainer, packed: PackedDataset | None, run_dir: Path) -> None:
+    """Have the trainer's examples carry the reference's log-probabilities."""
+    if trainer.is_world_process_zero():
+        print("computing the reference's log-probabilities", file=sys.stderr)
+
+    def stored(name: str, dataset: RenderedRows) -> WithReference:
+        return stored_reference(
+            run_dir / name, trainer.model, dataset, trainer.accelerator, trainer.chunk_mb
+        )
+
+    if packed is None:
+        trainer.train_dataset = stored("reference.safetensors", trainer.train_dataset)
+    else:
+        packed.dataset = stored("reference.safetensors", packed.dataset)
+    if trainer.eval_dataset is not None:
+        trainer.eval_dataset = stored("reference_validation.safetensors", trainer.eval_dataset)
+
+
+def _announce(config: RunConfig, data: TrainingData, parameters: dict[str, dict[str, int]]) -> None:
     """Say what is about to be trained, and on what."""
     parts = ", ".join(
         f"{part} {count['trainable']:,} of {count['total']:,}"
         for part, count in parameters.items()
         if part != "all"
     )
+    kind = "examples" if data.segments is not None else "streamed rows"
     lines = [
-        f"{config.objective.name} on {num_examples:,} examples into {config.training.output_dir}",
-        f"trained parameters: {parts}",
+        f"{config.objective.name} on {len(data.rows):,} {kind} into {config.training.output_dir}"
     ]
-    if bad:
-        first = bad[0]
+    if data.segments is not None:
+        tokens = (f"{name.replace('_', ' ')} {n:,}" for name, n in data.segments.items())
+        lines.append(f"answer tokens: {', '.join(tokens)}")
+    lines.append(f"trained parameters: {parts}")
+    if data.bad:
+        first = data.bad[0]
         lines.append(
-            f"set aside: {len(bad)} rows, all in quarantine.jsonl; "
+            f"set aside: {len(data.bad)} rows, all in quarantine.jsonl; "
             f"the first: {first.source}:{first.row} (id {first.id}): {first.reason}"
         )
     print("\n".join(lines), file=sys.stderr)
 
 
-def training_batch(
-    rows: Sequence[Rendered | list[Rendered]], pad_id: int, positions: Positions | None = None
-) -> dict[str, Any]:
-    """A batch with its examples' ids, which errors then name.
-
-    Packs are put behind one another, with the `positions` of `packed_positions`; examples, such as
-    those of the validation data, are padded.
-    """
-    examples = [row for row in rows if isinstance(row, Rendered)]
-    if examples:
-        batch = collate_training(examples, pad_id)
-    else:
-        packs = [row for row in rows if isinstance(row, list)]
-        assert positions is not None
-        batch = collate_packed(packs, positions)
-        examples = [example for pack in packs for example in pack]
-    return {**batch, "example_ids": [example.id for example in examples]}
-
-
-class MetricsFile(TrainerCallback):
-    """Writes each log as a line of JSON; a resumed run first drops what its checkpoint lacks."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start from the history of the checkpoint."""
-        if state.is_world_process_zero:
-            write_jsonl(self.path, state.log_history)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Have the last step logged, whatever logging_steps is."""
-        if state.global_step >= state.max_steps:
-            control.should_log = True
-
-    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Append the newest log."""
-        if state.is_world_process_zero:
-            with self.path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(state.log_history[-1]) + "\n")
-
-
-class LogLines(TrainerCallback):
-    """Tells on standard error how far the run is and how it goes, every few seconds at most."""
-
-    seconds_between = 5.0
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start the clock."""
-        self.start, self.first = time.monotonic(), state.global_step
-        self.told = self.start
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Print one line."""
-        if not state.is_world_process_zero or not logs or "train_runtime" in logs:
-            return
-        now, last = time.monotonic(), state.global_step >= state.max_steps
-        if now - self.told < self.seconds_between and not last and "eval_loss" not in logs:
-            return
-        self.told = now
-        shown = ("loss", "nll", "mean_p", "token_accuracy", "grad_norm", "learning_rate")
-        values = [
-            f"{name} {logs[key]:.4g}"
-            for name in shown
-            for key in (name, f"eval_{name}")
-            if key in logs
-        ]
-        kind = "validation  " if "eval_loss" in logs else ""
-        each = (now - self.start) / max(state.global_step - self.first, 1)
-        print(
-            f"step {state.global_step}/{state.max_steps}  {kind}{'  '.join(values)}  "
-            f"{each * (state.max_steps - state.global_step):.0f} s left",
-            file=sys.stderr,
-        )
-
-
-def last_checkpoint(run_dir: Path) -> str | None:
-    """The newest checkpoint that was written whole.
-
-    transformers writes `trainer_state.json` last, so a folder without a readable one was cut
-    short and is passed over.
-    """
-    found = []
-    for folder in run_dir.glob("checkpoint-*"):
-        state = folder / "trainer_state.json"
-        try:
-            step = int(read_json(state)["global_step"])
-        except (DataError, KeyError, ValueError):
-            continue
-        found.append((step, str(folder)))
-    return max(found)[1] if found else None
-
-
 def _arguments(config: RunConfig) -> TrainingArguments:
     """The Trainer's arguments; without an accelerator it is told to use the CPU."""
     values = {"use_cpu": not torch.accelerator.is_available(), **config.training.arguments()}
+    # `Checkpoints` keeps to it; Trainer would leave halves of checkpoints behind when killed.
+    values.pop("save_total_limit", None)
     if values.get("load_best_model_at_end") or values.get("save_strategy") == "best":
         # The objective's own loss would not do: DFT's is small where p is near 0.
         values.setdefault("metric_for_best_model", "eval_token_accuracy")
@@ -308,13 +261,6 @@ def _finished(run_dir: Path) -> TrainResult:
     )
 
 
-def _validation(config: RunConfig, processor: Any, budget: Any) -> tuple[list[Any], list[BadRow]]:
-    if not config.data.validation:
-        return [], []
-    loaded = load_examples(config.data.validation, config.data, processor, budget)
-    return loaded.examples, loaded.bad
-
-
 def _save_final(trainer: DFTTrainer, out: Path) -> None:
     """Save the model beside the checkpoints, whole or not at all."""
     temporary = out.with_name(f".{out.name}.tmp")
@@ -326,12 +272,3 @@ def _save_final(trainer: DFTTrainer, out: Path) -> None:
     if trainer.is_world_process_zero():
         shutil.rmtree(out, ignore_errors=True)
         temporary.rename(out)
-
-
-def _last_logged(history: Sequence[dict[str, float]]) -> dict[str, float]:
-    wanted = ("loss", "nll", "mean_p", "token_accuracy", "eval_loss", "eval_nll", "eval_mean_p")
-    return {
-        name: next(row[name] for row in reversed(history) if name in row)
-        for name in wanted
-        if any(name in row for row in history)
-    }

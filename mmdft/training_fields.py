@@ -50,6 +50,7 @@ _FIXED: Mapping[str, tuple[Any, str]] = {
     "remove_unused_columns": (False, "the collator needs every column"),
     "label_names": (None, "the trainer sets it"),
     "save_only_model": (False, "a run could not be continued from such a checkpoint"),
+    "ignore_data_skip": (False, "a run that goes on would see other examples"),
     "resume_from_checkpoint": (None, "a run continues from its own folder's last checkpoint"),
     "label_smoothing_factor": (0, "the loss is the objective's; smoothing would be ignored"),
     "hub_token": (

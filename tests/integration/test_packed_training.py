@@ -18,7 +18,7 @@ from mmdft.data.render import render
 from mmdft.errors import ModelError
 from mmdft.files import read_json, read_jsonl
 from mmdft.head import forward_answers
-from mmdft.objectives import OBJECTIVES
+from mmdft.objectives import TOKEN_OBJECTIVES
 from mmdft.provenance import claim_run_folder
 from mmdft.records import Example, ImageRef, Turn
 
@@ -70,7 +70,7 @@ def packs_of(examples):
 def gradient(model, batch, objective):
     """Loss sum of a batch, and its gradient by parameter."""
     model.zero_grad()
-    answers = forward_answers(model, model.lm_head, batch, OBJECTIVES[objective], chunk_mb=1)
+    answers = forward_answers(model, model.lm_head, batch, TOKEN_OBJECTIVES[objective], chunk_mb=1)
     answers.loss.backward()
     grads = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
     return answers.loss.item(), grads
@@ -136,7 +136,7 @@ def test_no_example_sees_another(family, model, rows):
     with torch.no_grad():
         logits, other_logits = (
             it(
-                **{name: tensor for name, tensor in one.items() if name != "labels"},
+                **{n: tensor for n, tensor in one.items() if n not in ("labels", "segments")},
                 use_cache=False,
             ).logits[0]
             for one in (batch, other)

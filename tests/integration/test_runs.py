@@ -194,6 +194,8 @@ def test_a_killed_run_ends_bit_identical(tiny_dir, tmp_path):
     assert all(torch.equal(one[name], other[name]) for name in one)
     logs = [metrics(tmp_path / name) for name in ("undisturbed", "killed")]
     assert logs[0] == logs[1] and len(logs[0]) == 12
+    probed = [tmp_path / name / "probabilities.json" for name in ("undisturbed", "killed")]
+    assert probed[0].read_bytes() == probed[1].read_bytes()
     # a finished run is left as it is
     before = (tmp_path / "killed/model/model.safetensors").stat().st_mtime_ns
     assert mmdft("train", killed, cwd=tmp_path).returncode == 0
@@ -228,6 +230,10 @@ def test_two_ranks_train_as_one(tiny_dir, tmp_path):
     moved = sum((first[name] - before[name]).double().square().sum() for name in before).sqrt()
     apart = sum((first[name] - second[name]).double().square().sum() for name in before).sqrt()
     assert moved > 0 and apart < 1e-5 * moved
+    probed = [read_json(tmp_path / name / "probabilities.json") for name in ("alone", "ranks")]
+    assert probed[0]["probe"] == probed[1]["probe"] and probed[0]["before"] == probed[1]["before"]
+    means = [found["after"]["mean"] for found in probed]
+    assert means[0] == pytest.approx(means[1], rel=1e-5) and means[0] > probed[0]["before"]["mean"]
     assert two.stdout.count(str(tmp_path / "ranks")) == 1  # one process speaks
 
 

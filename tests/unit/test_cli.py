@@ -17,7 +17,7 @@ from mmdft.config import BENCHMARK_NAMES, RunConfig
 from mmdft.errors import DataError
 
 HEAVY = ("torch", "transformers", "datasets", "peft", "matplotlib")
-VERBS = ("quickstart", "train", "eval", "score", "figures", "tiny")
+VERBS = ("quickstart", "train", "eval", "probe", "score", "figures", "tiny")
 
 
 @pytest.fixture
@@ -223,6 +223,34 @@ def test_train_and_eval(
         "run_dir": "runs/a",
         "summary": {"loss": 0.123456789, "figures": {"accuracy": 0.5, "n": [10]}},
     }
+
+
+def test_probe(run_yaml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    found = {"edges": [0.0, 1e-4, 1.0], "counts": [1, 39], "mean": 0.98765, "below_0.01": 0.025}
+
+    def stand_in(config: RunConfig, out: Path) -> dict[str, Any]:
+        seen.append((config.model.name, out))
+        return {"probe": {"examples": 2}, "model": found}
+
+    fake(monkeypatch, "mmdft.probing", "probe", stand_in)
+    result = run("probe", run_yaml, "model.name=other", "--out", "p")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert seen == [("other", Path("p"))]
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[0] == ["p/probabilities.json"]
+    assert ["0", "to", "0.0001", "1", "2.5"] in lines
+    assert ["0.0001", "to", "1", "39", "97.5"] in lines
+    assert lines[-1] == ["mean", "p", "0.9877,", "below", "0.01", "2.5%"]
+    result = run("probe", run_yaml, "--json", "--out", "p")
+    assert json.loads(result.stdout) == {
+        "out": "p",
+        "summary": {"probe": {"examples": 2}, "model": found},
+    }
+    assert run("probe", run_yaml).exit_code == 2  # without a folder
+    result = run("probe", run_yaml, "data.train=[]", "--out", "p")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {run_yaml}: data.train: missing; a probe needs ")
 
 
 def test_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,133 @@
+"""Rows streamed into a training: the same run as with rows loaded, and what becomes of bad ones."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mmdft import load_config, train
+from mmdft.data.figures import write_figures
+from mmdft.errors import ConfigError, DataError
+from mmdft.files import read_json, read_jsonl
+from mmdft.provenance import claim_run_folder
+
+
+@pytest.fixture
+def run(tiny_dir, tmp_path):
+    """`run("out", *overrides, bad=())`: six steps over twenty rows, some of them spoilt."""
+
+    def configure(out, *overrides, bad=()):
+        folder = tmp_path / "figures"
+        if not folder.exists():
+            path = write_figures(folder, num=20, split="train", size=56)
+            lines = path.read_text().splitlines()
+            for number in bad:
+                lines[number - 1] = lines[number - 1].replace('"answer"', '"solution"')
+            path.write_text("\n".join(lines) + "\n")
+        path = tmp_path / f"{out}.yaml"
+        path.write_text(
+            f"""
+model: {{name: {tiny_dir("qwen2_5_vl")}}}
+data: {{train: [{folder / "train.jsonl"}], streaming: true, max_length: 700, probe_examples: 4}}
+training:
+  output_dir: {tmp_path / out}
+  max_steps: 6
+  per_device_train_batch_size: 2
+  gradient_accumulation_steps: 2
+  learning_rate: 1.0e-3
+  logging_steps: 1
+  save_steps: 3
+  dataloader_num_workers: 1
+  use_cpu: true
+"""
+        )
+        return load_config(path, overrides)
+
+    return configure
+
+
+def weights(result):
+    return load_file(result.model_dir / "model.safetensors")
+
+
+def same(one, other):
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_it_is_the_run_of_loaded_rows(run):
+    """Bit for bit: the same rows in the same order; packing puts each batch in one row."""
+    streamed = train(run("streamed"))
+    loaded = train(run("loaded", "data.streaming=false"))
+    assert same(weights(streamed), weights(loaded))
+    packed = train(run("packed", "data.packing=true"))
+    one, other = weights(packed), weights(loaded)
+    apart = sum((one[n] - other[n]).double().square().sum() for n in one).sqrt()
+    size = sum(other[n].double().square().sum() for n in one).sqrt()
+    assert 0 < apart < 1e-3 * size
+    for name in ("nll", "answer_tokens"):
+        first = [next(iter(result.history))[name] for result in (packed, loaded)]
+        assert first[0] == pytest.approx(first[1], rel=1e-6)
+    assert next(iter(packed.history))["padding"] == 0 < next(iter(loaded.history))["padding"]
+    probed = [read_json(r.run_dir / "probabilities.json") for r in (streamed, loaded)]
+    assert probed[0] == probed[1]
+
+
+@pytest.mark.parametrize("packing", ["false", "true"])
+def test_it_goes_on_where_it_was(run, packing, tmp_path):
+    settings = [f"data.packing={packing}", "data.max_bad_fraction=0.2"]
+    whole = train(run("whole", *settings, bad=(2, 9, 15)))
+    halves = run("halves", *settings)
+    claim_run_folder(tmp_path / "halves", halves)
+    shutil.copytree(tmp_path / "whole/checkpoint-3", tmp_path / "halves/checkpoint-3")
+    again = train(halves)
+    assert same(weights(whole), weights(again))
+
+
+def test_bad_rows_are_met_told_once_and_left_out(run, tmp_path):
+    """Twenty-four draws of twenty rows meet every bad one, some of them twice."""
+    result = train(run("run", "data.max_bad_fraction=0.5", bad=range(1, 9)))
+    rows = [row for _, row in read_jsonl(tmp_path / "run/quarantine.jsonl")]
+    assert sorted(row["row"] for row in rows) == list(range(1, 9))
+    assert all("field 'answer' is missing" in row["reason"] for row in rows)
+    assert result.summary["quarantined"] == 8
+    assert result.summary["steps"] == 6
+
+
+def test_too_many_bad_rows_stop_the_run(run, tmp_path):
+    with pytest.raises(DataError, match=r"train\.jsonl:\d+ .* bad rows, more than data\.max_bad"):
+        train(run("run", "data.max_bad_fraction=0.1", bad=range(1, 9)))
+    rows = [row for _, row in read_jsonl(tmp_path / "run/quarantine.jsonl")]
+    assert 3 <= len(rows) <= 6  # two are allowed, and a step meets four rows at most
+    with pytest.raises(DataError, match=r"train\.jsonl:\d+ .*field 'answer' is missing"):
+        train(run("strict", "data.on_bad_row=raise"))
+
+
+def test_what_cannot_be_streamed_is_refused(run):
+    with pytest.raises(ConfigError, match="iw_sft needs every example before training"):
+        run("run", "objective.name=iw_sft")
+
+
+def test_other_data_under_the_same_configuration_is_refused(run, tmp_path):
+    config = run("run", "training.max_steps=3")
+    train(config)
+    (tmp_path / "run/summary.json").unlink()
+    path = tmp_path / "figures/train.jsonl"
+    path.write_text(path.read_text().replace("answer", "answers", 1))
+    with pytest.raises(ConfigError, match="begun with another data"):
+        train(config)
+
+
+def test_memory_holds_places_only(tmp_path):
+    """A hundred thousand rows cost their places: sixteen bytes each."""
+    from mmdft.data.readers import open_rows
+
+    path = tmp_path / "rows.jsonl"
+    with path.open("w") as stream:
+        for index in range(100_000):
+            stream.write(json.dumps({"question": "?" * 50, "answer": str(index)}) + "\n")
+    rows = open_rows(path)
+    assert len(rows) == 100_000
+    assert json.loads(rows[77_777][1])["answer"] == "77777"
+    assert rows.starts.itemsize * len(rows) + rows.numbers.itemsize * len(rows) == 1_600_000
