@@ -12,9 +12,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 quickstart: install
 	$(BIN)/mmdft quickstart
 
-# Each worker computes with one thread: two with two threads each would fight for two cores.
+# Each worker computes with one thread: two with two threads each would fight for two cores. A file
+# stays with one worker, so that what its tests share is made once.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

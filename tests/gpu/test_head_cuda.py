@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmdft.head import answer_loss
+from mmdft.answer_loss import answer_loss
 from mmdft.objectives import dft
 
 pytestmark = [
