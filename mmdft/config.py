@@ -20,6 +20,7 @@ from pydantic import (
     Field,
     ModelWrapValidatorHandler,
     ValidationError,
+    field_serializer,
     field_validator,
     model_validator,
 )
@@ -206,11 +207,24 @@ def _check_map(fields: Mapping[str, str | list[str]]) -> None:
             raise ValueError(f"{name} is missing; every training row needs one")
 
 
+def hub_name(path: Path) -> str | None:
+    """The hub's name `owner/name` in a source path `hf://owner/name`; None for any other path."""
+    # A Path folds the two slashes into one.
+    scheme, slash, name = path.as_posix().partition("/")
+    return name if slash and scheme == "hf:" else None
+
+
 class SourceConfig(_Section):
-    """One data file. A bare string stands for its path."""
+    """One source of data. A bare string stands for its path."""
 
     path: UserPath
-    """The file, or the folder of a saved dataset."""
+    """A file (.jsonl, .json, .parquet, .tsv of VLMEvalKit, .tar of WebDataset), several by a
+    pattern (shards/{000..003}.tar, shards/*.tar), the folder of a saved dataset, a folder of images
+    with its metadata.jsonl or metadata.csv, or a dataset of the hub (hf://owner/name)."""
+    subset: str | None = None
+    """Which configuration of a dataset of the hub; None is its default."""
+    split: Annotated[str, Field(min_length=1)] = "train"
+    """Which split of a dataset of the hub."""
     format: (
         Literal["native", "messages", "wethink", "llava", "sharegpt", "prompt_completion"] | None
     ) = None
@@ -224,6 +238,15 @@ class SourceConfig(_Section):
     """Folder that image paths in the rows start from; None is the file's own folder."""
     limit: Positive | None = None
     """Use only this many rows, from the top; None uses all."""
+    shuffle: bool = False
+    """Take the rows of `limit` at random (by data.seed) instead of from the top; they stay in the
+    file's order."""
+    repeat: Annotated[Number, Field(gt=0)] = 1.0
+    """How often an epoch has each example: 2 is twice, 0.25 a random quarter of them once."""
+    min_pixels: Positive | None = None
+    """Smallest area of this source's images; None is data.min_pixels."""
+    max_pixels: Positive | None = None
+    """Largest area of this source's images; None is data.max_pixels."""
     reply: Literal["plain", "think", "boxed"] = "plain"
     """How a row's reasoning and answer become the assistant's reply."""
     reasoning: Literal["keep", "strip"] = "keep"
@@ -236,6 +259,23 @@ class SourceConfig(_Section):
     @classmethod
     def _path_alone(cls, value: Any) -> Any:
         return {"path": value} if isinstance(value, str | Path) else value
+
+    @field_serializer("path", when_used="json")
+    def _path_as_written(self, path: Path) -> str:
+        name = hub_name(path)
+        return str(path) if name is None else f"hf://{name}"
+
+    @model_validator(mode="after")
+    def _subset_and_split_are_the_hubs(self) -> Self:
+        name = hub_name(self.path)
+        if name is None and (self.subset is not None or self.split != "train"):
+            raise ValueError(
+                f"subset and split are for datasets of the hub (hf://owner/name), and {self.path} "
+                "is a path; name the split's own file or folder"
+            )
+        if name is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+            raise ValueError(f"hf://{name} is no dataset's name; expected hf://owner/name")
+        return self
 
     @field_validator("map")
     @classmethod
@@ -250,6 +290,12 @@ class SourceConfig(_Section):
             raise ValueError("format and map are both set; a map is a format of its own, drop one")
         return self
 
+    @model_validator(mode="after")
+    def _shuffle_has_a_limit(self) -> Self:
+        if self.shuffle and self.limit is None:
+            raise ValueError("shuffle draws the rows of limit, which is not set; set it")
+        return self
+
 
 class DataConfig(_Section):
     """What is trained on, and what the loss is validated on."""
@@ -258,8 +304,23 @@ class DataConfig(_Section):
     """Training data; several sources are joined."""
     validation: list[SourceConfig] = []
     """Held-out data for the validation loss, used when training.eval_strategy is set."""
+    validation_fraction: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    """Hold about this share of the training data out for validation instead: rows that share an
+    image, or without images a question, are held out together or not at all."""
+    seed: WholeNumber = 0
+    """Seed of what shuffle, repeat and validation_fraction choose; not of the training's order."""
+    deduplicate: bool = False
+    """Leave out rows whose turns and images are exactly those of an earlier row."""
+    on_leak: Literal["warn", "drop", "raise"] = "warn"
+    """What to do with training examples that are also in evaluation.benchmarks: tell (all are in
+    leaks.jsonl), leave them out too, or stop."""
     max_length: Positive = 4096
-    """Longest example in tokens, image tokens included. Longer ones are quarantined, never cut."""
+    """Longest example in tokens, image tokens included. Longer ones are quarantined, or cut as
+    truncate says."""
+    truncate: Literal["never", "answer"] = "never"
+    """With answer, an example that is too long loses the end of its last reply, and with it the
+    end-of-turn token: the model is not taught to stop there. Prompts, images and earlier turns are
+    never cut; if nothing of the reply would be left, the example is quarantined."""
     min_pixels: Positive | None = None
     """Smallest image area; smaller images are enlarged. None is the processor's own."""
     max_pixels: Positive | None = None
@@ -281,6 +342,45 @@ class DataConfig(_Section):
     @model_validator(mode="after")
     def _pixels_in_order(self) -> Self:
         _check_pixels(self.min_pixels, self.max_pixels)
+        for source in (*self.train, *self.validation):
+            smallest, largest = source.min_pixels, source.max_pixels
+            _check_pixels(
+                self.min_pixels if smallest is None else smallest,
+                self.max_pixels if largest is None else largest,
+                section=str(source.path),
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_validation_set(self) -> Self:
+        if self.validation and self.validation_fraction:
+            raise ValueError(
+                "validation and validation_fraction are both set; name sources for validation, or "
+                "split it off the training data"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _cut_rows_are_counted(self) -> Self:
+        if self.truncate != "never" and self.streaming:
+            raise ValueError(
+                f"truncate: {self.truncate} counts what it cuts before training, and streaming "
+                "reads each row when its turn comes; drop one of the two"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _streamed_rows_are_not_compared(self) -> Self:
+        asked = {
+            "deduplicate": self.deduplicate,
+            "validation_fraction": self.validation_fraction > 0,
+            f"on_leak: {self.on_leak}": self.on_leak != "warn",
+        }
+        for name in (name for name, is_set in asked.items() if is_set and self.streaming):
+            raise ValueError(
+                f"{name} compares all rows before training, and streaming reads each when its "
+                "turn comes; drop one of the two"
+            )
         return self
 
 
@@ -505,10 +605,17 @@ class RunConfig(_Section):
             raise ValueError(
                 "objective iw_sft needs every example before training; set data.streaming: false"
             )
-        if self.training.eval_strategy != "no" and not self.data.validation:
+        validated = self.data.validation or self.data.validation_fraction
+        if self.training.eval_strategy != "no" and not validated:
             raise ValueError(
                 f"training.eval_strategy is {self.training.eval_strategy!r} but data.validation "
-                "is empty; name a validation source, or set eval_strategy: no"
+                "is empty; name a validation source, set data.validation_fraction, or set "
+                "eval_strategy: no"
+            )
+        if self.data.on_leak != "warn" and self.data.train and not self.evaluation.benchmarks:
+            raise ValueError(
+                f"data.on_leak is {self.data.on_leak!r} but evaluation.benchmarks is empty, so "
+                "nothing would be looked for; name the benchmarks, or set data.on_leak: warn"
             )
         _check_pixels(*self.evaluation_pixels(), section="evaluation")
         return self

@@ -15,6 +15,9 @@ from mmdft.errors import DataError
 from mmdft.files import resolve_inside
 from mmdft.records import ImageRef, Turn
 
+OWN_PIXELS = "mmdft.pixels"
+"""The key of `Example.meta` under which a source has its own (min_pixels, max_pixels)."""
+
 # What the field would mean, and is not done here: to leave it out silently changes what is trained.
 _UNSUPPORTED = {
     "video": "video",
@@ -27,6 +30,8 @@ _UNSUPPORTED = {
     "weight": "a weight of its own",
     "loss": "a weight of its own",
 }
+
+_WEB_ADDRESS = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 # Up to the last closing tag, as `mmdft.data.segments` reads a reply.
 _THINKING = re.compile(r"\s*<think>.*</think>\s*", re.DOTALL)
@@ -43,6 +48,8 @@ class Origin:
     system: str | None
     reasoning: Literal["keep", "strip"] = "keep"
     map: Mapping[str, str | list[str]] | None = None
+    pixels: tuple[int | None, int | None] = (None, None)
+    """the source's own min_pixels and max_pixels"""
 
     @property
     def id(self) -> str:
@@ -120,7 +127,8 @@ def refuse_unsupported(fields: Mapping[str, Any]) -> None:
 
 def images_of(row: Mapping[str, Any], origin: Origin) -> list[ImageRef]:
     """The row's `images`, or its single `image`; either may be a list or one image."""
-    images = row.get("images") or row.get("image") or []
+    given = [row[name] for name in ("images", "image") if row.get(name) not in (None, "", [])]
+    images = given[0] if given else []
     return [image_ref(i, origin) for i in (images if isinstance(images, list) else [images])]
 
 
@@ -136,16 +144,24 @@ def image_ref(value: Any, origin: Origin) -> ImageRef:
             return ImageRef(data=data)
         value = value.get("path")
     if not isinstance(value, str) or not value:
-        raise DataError("an image must be a path, a data URL or {'bytes': ...}")
+        raise DataError(
+            "an image must be a path, a data URL or {'bytes': ...}, this one is "
+            f"{'empty' if value == '' else type(value).__name__}"
+        )
     if value.startswith("data:"):
         _, _, encoded = value.partition("base64,")
         try:
             return ImageRef(data=base64.b64decode(encoded, validate=True))
         except ValueError as error:
             raise DataError(f"an image's data URL is not valid base64 ({error})") from error
-    if value.lower().startswith(("http://", "https://")):
+    if _WEB_ADDRESS.match(value):
         raise DataError(f"image {value!r} is a web address; download it and give its path")
-    return ImageRef(path=resolve_inside(origin.image_root, value.removeprefix("file://")))
+    try:
+        return ImageRef(path=resolve_inside(origin.image_root, value.removeprefix("file://")))
+    except DataError as error:
+        raise DataError(
+            f"image {error}; paths of images start from the source's image_root"
+        ) from error
 
 
 def answer_of(row: Mapping[str, Any]) -> str | None:
@@ -163,8 +179,10 @@ def answer_of(row: Mapping[str, Any]) -> str | None:
 def text_of(row: Mapping[str, Any], key: str) -> str:
     """A field that must be there and hold text."""
     value = row.get(key)
-    if not isinstance(value, str) or not value.strip():
-        raise DataError(f"field {key!r} is missing or empty")
+    if value is not None and not isinstance(value, str):
+        raise DataError(f"field {key!r} must be a string, this one is {type(value).__name__}")
+    if value is None or not value.strip():
+        raise DataError(f"field {key!r} is missing or empty; every row needs it")
     return value
 
 

@@ -60,6 +60,8 @@ def native(row: Mapping[str, Any], origin: Origin) -> Example:
     meta = row.get("meta") or {}
     if not isinstance(meta, Mapping):
         raise DataError("field 'meta' must be an object")
+    if any(str(name).startswith("mmdft.") for name in meta):
+        raise DataError("field 'meta' has a name that begins with mmdft., which are taken; rename")
     response = row.get("response")
     strip = origin.reasoning == "strip"
     if response is None:

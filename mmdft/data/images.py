@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from qwen_vl_utils import smart_resize
 
+from mmdft.data.fields import OWN_PIXELS
 from mmdft.errors import DataError, ModelError
-from mmdft.records import ImageRef
+from mmdft.records import Example, ImageRef
 
 # A decoded image of this size takes 300 MB; nothing that a VLM is shown comes near it.
 MAX_DECODED_PIXELS = 100_000_000
@@ -35,7 +36,6 @@ _BROKEN = (
     MemoryError,
     struct.error,
     zlib.error,
-    Image.DecompressionBombError,
 )
 
 Image.init()
@@ -101,6 +101,14 @@ def pixel_budget(processor: Any, min_pixels: int | None, max_pixels: int | None)
     )
 
 
+def own_budget(example: Example, budget: PixelBudget) -> PixelBudget:
+    """The budget of an example's images: what its source has of its own, else `budget`."""
+    smallest, largest = example.meta.get(OWN_PIXELS, (None, None))
+    largest = budget.max_pixels if largest is None else largest
+    smallest = budget.min_pixels if smallest is None else smallest
+    return replace(budget, min_pixels=min(smallest, largest), max_pixels=largest)
+
+
 def open_image(ref: ImageRef) -> Image.Image:
     """Decode an image to RGB: upright, transparency on white, 16 bits scaled to 8.
 
@@ -114,15 +122,35 @@ def open_image(ref: ImageRef) -> Image.Image:
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image), ref)
     except UnidentifiedImageError as error:
-        raise DataError(f"{ref.label}: not an image ({', '.join(IMAGE_FORMATS)})") from error
+        raise DataError(
+            f"{ref.label}: not an image, {_first_bytes(ref)}; it must be a whole file of one of "
+            f"{', '.join(IMAGE_FORMATS)}"
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"{ref.label}: too large to be decoded safely (decompression bomb: {error}); "
+            "scale it down"
+        ) from error
     except _BROKEN as error:
-        raise DataError(f"{ref.label}: cannot be decoded ({error})") from error
+        raise DataError(
+            f"{ref.label}: cannot be decoded ({error}); copy or download it again"
+        ) from error
 
 
 def fit(image: Image.Image, budget: PixelBudget) -> Image.Image:
     """Resize to the pixel budget, keeping the aspect ratio to within one visual token."""
     # As qwen_vl_utils.fetch_image does, whose sizes can be zero.
     return image.resize(budget.fitted_size(*image.size), Image.Resampling.BICUBIC)
+
+
+def _first_bytes(ref: ImageRef) -> str:
+    """What a file that is no image begins with, for the message: often it is an error page."""
+    if ref.path is None:
+        start = (ref.data or b"")[:16]
+    else:
+        with ref.path.open("rb") as stream:
+            start = stream.read(16)
+    return f"it begins with {start!r}" if start else "it is empty"
 
 
 def _check_size(image: Image.Image, ref: ImageRef) -> None:

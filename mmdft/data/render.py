@@ -11,16 +11,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from PIL import Image
 
-from mmdft.data.images import PixelBudget, fit, open_image
+from mmdft.data.images import PixelBudget, fit, open_image, own_budget
 from mmdft.data.segments import END_OF_TURN, reply_codes
 from mmdft.errors import DataError, ModelError
 from mmdft.records import Example, ImageRef, Rendered, Turn
+
+KEPT_TOKENS = "mmdft.kept_tokens"
+"""The key of `Example.meta` that says how many tokens `render` keeps of an example that is too
+long; see `kept_tokens`."""
 
 # Private-use characters: no chat template contains them, and content never goes through one.
 _MARK = re.compile("\ue000(\\d+)\ue001")
@@ -47,6 +51,9 @@ def render(example: Example, processor: Any, budget: PixelBudget) -> Rendered:
         processor: the model's `AutoProcessor`.
         budget: the pixel budget its images are fitted to.
 
+    Returns:
+        The tokens, up to `example.meta[KEPT_TOKENS]` if that is set.
+
     Raises:
         DataError: an image cannot be opened, or the example has no reply to train on.
         ModelError: the chat template does not allow the mask to be proven.
@@ -56,7 +63,9 @@ def render(example: Example, processor: Any, budget: PixelBudget) -> Rendered:
     )
     if not any(mask):
         raise DataError("no assistant turn: there is nothing to train on")
-    return _with_images(example, ids, mask, segments, processor, budget)
+    rendered = _with_images(example, ids, mask, segments, processor, budget)
+    most = example.meta.get(KEPT_TOKENS)
+    return rendered if most is None else _cut(rendered, most)
 
 
 def render_prompt(example: Example, processor: Any, budget: PixelBudget) -> Rendered:
@@ -121,6 +130,37 @@ def render_text(
 def num_tokens(ids: Sequence[int], sizes: Sequence[tuple[int, int]], budget: PixelBudget) -> int:
     """Length with every placeholder expanded, from the images' (width, height) alone."""
     return len(ids) - len(sizes) + sum(budget.num_tokens(w, h) for w, h in sizes)
+
+
+def kept_tokens(mask: Sequence[bool], excess: int) -> int | None:
+    """How many tokens of an example stay if it loses `excess` at the end of its last reply.
+
+    A reply that is cut has no end-of-turn token, so the model is not taught to stop there.
+
+    Args:
+        mask: which tokens are trained on, (tokens,); placeholders may be single or expanded.
+        excess: tokens to lose.
+
+    Returns:
+        The number; None if not one token of the last reply would stay.
+    """
+    last = len(mask) - 1 - mask[::-1].index(True)
+    before = next((place for place in range(last, -1, -1) if not mask[place]), -1)
+    kept = len(mask) - excess
+    return kept if kept > before + 1 else None
+
+
+def _cut(rendered: Rendered, most: int) -> Rendered:
+    kept = kept_tokens(rendered.mask, max(0, len(rendered.ids) - most))
+    if kept is None:
+        raise DataError(f"nothing of the last reply is left in {most} tokens")
+    return replace(
+        rendered,
+        ids=rendered.ids[:kept],
+        mask=rendered.mask[:kept],
+        segments=rendered.segments[:kept],
+        image_tokens=rendered.image_tokens[:kept],
+    )
 
 
 def _is_text(part: str | ImageRef) -> bool:
@@ -228,6 +268,7 @@ def _with_images(
     budget: PixelBudget,
 ) -> Rendered:
     """Open the images and expand each placeholder to the number of tokens its image has."""
+    budget = own_budget(example, budget)
     images = [fit(open_image(ref), budget) for ref in example.images]
     placeholder = processor.image_token_id
     places = ids.count(placeholder)

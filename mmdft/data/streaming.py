@@ -7,6 +7,7 @@ workers, and goes on after an interruption where it was, without reading what li
 from __future__ import annotations
 
 import json
+from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,9 +20,16 @@ from torch.utils.data import Dataset
 from mmdft.config import DataConfig, SourceConfig
 from mmdft.data.dataset import BadRow, bad_row, too_long
 from mmdft.data.images import PixelBudget
-from mmdft.data.readers import open_rows
+from mmdft.data.mixtures import picked, repeated, unpicked
 from mmdft.data.render import render
-from mmdft.data.sources import Origin, origin_of, parse_row, row_id, to_example
+from mmdft.data.sources import (
+    Origin,
+    open_sources,
+    origin_of,
+    parse_row,
+    row_id,
+    to_example,
+)
 from mmdft.errors import DataError
 from mmdft.files import drop_cut_line, read_jsonl
 from mmdft.records import Example, Rendered
@@ -47,15 +55,36 @@ class StreamedDataset(Dataset[Rendered | BadRow]):
         processor: Any,
         budget: PixelBudget,
     ) -> None:
-        self.sources, self.config = sources, config
-        self.processor, self.budget = processor, budget
-        self.rows = [open_rows(source.path, source.limit) for source in sources]
-        self.ends = list(accumulate(len(rows) for rows in self.rows))
+        files = [open_sources([unpicked(source)]) for source in sources]
+        self.sources = [file for opened in files for file, _ in opened]
+        self.rows = [rows for opened in files for _, rows in opened]
+        self.file_ends = list(accumulate(len(rows) for rows in self.rows))
+        self.config, self.processor, self.budget = config, processor, budget
+        # Of each source its rows in an epoch, counted over all files: a range, or 8 bytes a row.
+        self.places: list[Sequence[int]] = []
+        num = [sum(len(rows) for _, rows in opened) for opened in files]
+        for which, (source, start) in enumerate(zip(sources, accumulate([0, *num]), strict=False)):
+            taken = picked(num[which], source, config.seed, which)
+            order = repeated(len(taken), source, config.seed, which)
+            plain = isinstance(taken, range) and isinstance(order, range)
+            self.places.append(
+                range(start, start + len(order))
+                if plain
+                else array("q", (start + taken[place] for place in order))
+            )
+        self.ends = list(accumulate(len(places) for places in self.places))
         if not self.ends[-1]:
             raise DataError(f"{', '.join(str(source.path) for source in sources)}: no rows")
 
     def __len__(self) -> int:
         return self.ends[-1]
+
+    @property
+    def num_different(self) -> int:
+        """Rows of an epoch, each counted once."""
+        return sum(
+            len(places) if isinstance(places, range) else len(set(places)) for places in self.places
+        )
 
     def __getitem__(self, index: int) -> Rendered | BadRow:
         source, origin, row = self._row(index)
@@ -77,8 +106,10 @@ class StreamedDataset(Dataset[Rendered | BadRow]):
 
     def _row(self, index: int) -> tuple[SourceConfig, Origin, Any]:
         which = bisect_right(self.ends, index)
-        number, row = self.rows[which][index - (self.ends[which - 1] if which else 0)]
-        return self.sources[which], origin_of(self.sources[which], number), row
+        row = self.places[which][index - (self.ends[which - 1] if which else 0)]
+        file = bisect_right(self.file_ends, row)
+        number, content = self.rows[file][row - (self.file_ends[file - 1] if file else 0)]
+        return self.sources[file], origin_of(self.sources[file], number), content
 
 
 class Quarantine:
@@ -88,14 +119,20 @@ class Quarantine:
         path: a file of JSON lines, this rank's own.
         allowed: the most different rows.
         raises: stop at the first.
+        before: rows that were set aside before training, which do not count.
     """
 
-    def __init__(self, path: Path, allowed: int, raises: bool) -> None:
+    def __init__(
+        self, path: Path, allowed: int, raises: bool, before: Sequence[BadRow] = ()
+    ) -> None:
         self.path, self.allowed, self.raises = path, allowed, raises
         self.known: set[tuple[str, int]] = set()
         if path.is_file():
             drop_cut_line(path)
             self.known = {(row["source"], row["row"]) for _, row in read_jsonl(path)}
+        for row in before:
+            self._note(row)
+        self.allowed += len(before)
 
     def __call__(self, rows: Sequence[BadRow]) -> None:
         """Set rows aside.

@@ -197,7 +197,7 @@ def test_anchors_and_merge_keys_work(write: Write) -> None:
         (
             "training: {eval_strategy: steps}",
             "run.yaml: training.eval_strategy is 'steps' but data.validation is empty; "
-            "name a validation source, or set eval_strategy: no",
+            "name a validation source, set data.validation_fraction, or set eval_strategy: no",
         ),
         (
             "objective: {name: dtf}",
@@ -219,6 +219,38 @@ def test_anchors_and_merge_keys_work(write: Write) -> None:
         (
             "data: {max_bad_fraction: 2}",
             "run.yaml:2: data.max_bad_fraction: got 2, expected at most 1",
+        ),
+        (
+            "data: {validation: [a], validation_fraction: 0.1}",
+            "run.yaml:2: data: validation and validation_fraction are both set; name sources for "
+            "validation, or split it off the training data",
+        ),
+        (
+            "data: {validation_fraction: 1}",
+            "run.yaml:2: data.validation_fraction: got 1, expected less than 1",
+        ),
+        (
+            "data: {train: [{path: a, repeat: 0}]}",
+            "run.yaml:2: data.train.0.repeat: got 0, expected more than 0",
+        ),
+        (
+            "data: {train: [{path: a, shuffle: true}]}",
+            "run.yaml:2: data.train.0: shuffle draws the rows of limit, which is not set; set it",
+        ),
+        (
+            "data: {streaming: true, deduplicate: true}",
+            "run.yaml:2: data: deduplicate compares all rows before training, and streaming reads "
+            "each when its turn comes; drop one of the two",
+        ),
+        (
+            "data: {streaming: true, on_leak: drop}",
+            "run.yaml:2: data: on_leak: drop compares all rows before training, and streaming "
+            "reads each when its turn comes; drop one of the two",
+        ),
+        (
+            "data: {train: [a], on_leak: raise}",
+            "run.yaml: data.on_leak is 'raise' but evaluation.benchmarks is empty, so nothing "
+            "would be looked for; name the benchmarks, or set data.on_leak: warn",
         ),
         (
             "data: {probe_examples: -1}",

@@ -219,7 +219,7 @@ def test_prompt_and_completion_as_messages() -> None:
     ("change", "reason"),
     [
         ({"prompt": ""}, "field 'prompt' is missing or empty"),
-        ({"prompt": 5}, "field 'prompt' is missing or empty"),
+        ({"prompt": 5}, "field 'prompt' must be a string, this one is int"),
         ({"prompt": []}, "field 'prompt' must be a non-empty list"),
         ({"completion": " \n"}, "field 'completion' is missing or empty"),
         ({"completion": []}, "field 'completion' must be a non-empty list"),

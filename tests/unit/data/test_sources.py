@@ -163,7 +163,7 @@ def test_choices_have_letters() -> None:
     [
         ({"question": None}, "field 'question' is missing or empty"),
         ({"question": " \n"}, "field 'question' is missing or empty"),
-        ({"question": 5}, "field 'question' is missing or empty"),
+        ({"question": 5}, "field 'question' must be a string, this one is int"),
         ({"answer": None}, "field 'answer' is missing or empty"),
         ({"answer": " "}, "field 'answer' is missing or empty"),
         ({"answer": True}, "field 'answer' must be a string or a number"),
@@ -403,7 +403,11 @@ def test_the_origin_carries_the_sources_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("x.csv", b"a,b", "unknown kind of file; expected .jsonl, .json, .parquet or the folder"),
+        (
+            "x.csv",
+            b"a,b",
+            "unknown kind of file; expected .jsonl, .json, .parquet, .tsv, .tar, the folder",
+        ),
         ("x.json", b"{}", "a JSON source must be an array of rows"),
         ("x.json", b"[1,", "not valid JSON"),
         ("x.parquet", b"PAR1 nonsense PAR1", "not a whole parquet file"),
