@@ -71,7 +71,11 @@ def _describe(error: BaseException) -> list[str]:
         return [f"error: {where}{error.strerror}" + (f"; {mend}" if mend else "")]
     if isinstance(error, OSError):
         return [f"error: {' '.join(str(error).split())}"]
-    return [f"error: {line}" for line in str(error).splitlines()]
+    lines = str(error).splitlines()
+    if lines[0].startswith("Caught "):
+        # From a data loader's worker: torch puts the worker's traceback before the message.
+        return [f"error: {lines[-1].partition('Error: ')[2] or lines[-1]}"]
+    return [f"error: {line}" for line in lines]
 
 
 _DEBUG = f"{__name__}.debug"
@@ -157,6 +161,54 @@ def train(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     # Under a distributed launcher every process comes here; one of them speaks.
     if os.environ.get("RANK", "0") == "0":
         _print_result({"run_dir": str(result.run_dir)}, result.summary, as_json)
+
+
+@cli.command()
+@_config_arguments
+@click.option("--num", type=click.IntRange(min=1), help="Examples. [default: 50, with --text 3]")
+@click.option("--out", type=_any_path, default=Path("inspect.html"), show_default=True)
+@click.option("--text", is_flag=True, help="Print to the terminal instead of writing a page.")
+@click.option("--model", is_flag=True, help="Load the model, for each token's probability.")
+@_json_option
+@_debug_option
+def inspect(
+    config: Path,
+    overrides: tuple[str, ...],
+    num: int | None,
+    out: Path,
+    text: bool,
+    model: bool,
+    as_json: bool,
+) -> None:
+    """Show what is trained on, token by token, as a page.
+
+    Examples evenly spaced over data.train, each image as the model gets it, and every row that
+    cannot be used with the reason. No weights are loaded without --model.
+
+    Example: mmdft inspect configs/train/NAME.yaml --num 50 --out page.html
+    """
+    if text and as_json:
+        raise click.UsageError("--text and --json: choose one")
+    settings = _load(config, overrides)
+    if not settings.data.train:
+        _refuse(config, "data.train", "there is nothing to look at; set data.train=[rows.jsonl]")
+    from mmdft.data.inspect import inspect as look
+
+    _hide_bars()
+    found = look(settings, num or (3 if text else 50), with_model=model)
+    if text:
+        from rich.console import Console
+
+        from mmdft.data.inspect_text import text_form
+
+        Console().print(text_form(found))
+        return
+    from mmdft.data.inspect_page import write_page
+
+    write_page(found, out)
+    if found.stop:
+        click.echo(f"warning: {found.stop}", err=True)
+    _print_result({"path": str(out)}, found.summary, as_json)
 
 
 @cli.command(name="eval")

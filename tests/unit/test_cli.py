@@ -17,7 +17,7 @@ from mmdft.config import BENCHMARK_NAMES, RunConfig
 from mmdft.errors import DataError
 
 HEAVY = ("torch", "transformers", "datasets", "peft", "matplotlib")
-VERBS = ("quickstart", "train", "eval", "probe", "score", "figures", "tiny")
+VERBS = ("quickstart", "train", "inspect", "eval", "probe", "score", "figures", "tiny")
 
 
 @pytest.fixture
@@ -251,6 +251,35 @@ def test_probe(run_yaml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = run("probe", run_yaml, "data.train=[]", "--out", "p")
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: {run_yaml}: data.train: missing; a probe needs ")
+
+
+def test_inspect(run_yaml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def look(config: RunConfig, num: int, **options: Any) -> SimpleNamespace:
+        seen.append((config.model.name, num, options))
+        return SimpleNamespace(summary={"examples": 9, "trained": {"answer": 4}}, stop="too bad")
+
+    fake(monkeypatch, "mmdft.data.inspect", "inspect", look)
+    fake(monkeypatch, "mmdft.data.inspect_page", "write_page", lambda _, out: seen.append(out))
+    fake(monkeypatch, "mmdft.data.inspect_text", "text_form", lambda _: "the text")
+    result = run("inspect", run_yaml, "model.name=other", "--num", "4", "--out", "p.html", "--json")
+    assert json.loads(result.stdout) == {
+        "path": "p.html",
+        "summary": {"examples": 9, "trained": {"answer": 4}},
+    }
+    assert (result.exit_code, result.stderr) == (0, "warning: too bad\n")
+    assert seen == [("other", 4, {"with_model": False}), Path("p.html")]
+    result = run("inspect", run_yaml, "--model")
+    assert result.stdout.startswith("inspect.html\n") and "trained.answer" in result.stdout
+    assert seen[2:] == [("m", 50, {"with_model": True}), Path("inspect.html")]
+    assert run("inspect", run_yaml, "--text").stdout == "the text\n"
+    assert seen[4:] == [("m", 3, {"with_model": False})]
+    assert run("inspect", run_yaml, "--text", "--json").exit_code == 2
+    assert run("inspect", run_yaml, "--num", "0").exit_code == 2
+    result = run("inspect", run_yaml, "data.train=[]")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {run_yaml}: data.train: missing; there is nothing ")
 
 
 def test_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
