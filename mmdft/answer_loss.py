@@ -187,18 +187,14 @@ class _AnswerLoss(torch.autograd.Function):
             operands = _operands(
                 Projection(list(zip(lefts, rights, strict=True)), bias, scale, cap)
             )
-            rights_as_left = [
-                right.detach().to(left.dtype) for left, right in zip(lefts, rights, strict=True)
-            ]
             reference = _operands(given.reference) if given.reference is not None else None
-            grad_lefts = [
-                torch.zeros_like(left) if want else None
-                for left, want in zip(lefts, wants[0::2], strict=True)
-            ]
-            grad_rights = [
-                torch.zeros_like(right, dtype=torch.float32) if want else None
-                for right, want in zip(rights, wants[1::2], strict=True)
-            ]
+            grad_lefts, grad_rights = (
+                [
+                    torch.zeros_like(tensor, dtype=torch.float32) if want else None
+                    for tensor, want in zip(tensors, wanted, strict=True)
+                ]
+                for tensors, wanted in ((lefts, wants[0::2]), (rights, wants[1::2]))
+            )
             grad_bias = torch.zeros(len(rights[0]), device=targets.device) if wants_bias else None
             loss = torch.zeros((), dtype=torch.float32, device=targets.device)
             sums = torch.zeros(len(SUMS), dtype=torch.float32, device=targets.device)
@@ -221,25 +217,25 @@ class _AnswerLoss(torch.autograd.Function):
                         continue
                     operand_grad = grad.to(left.dtype)
                     if grad_left is not None:
-                        grad_left[chunk] = operand_grad @ rights_as_left[i]
+                        grad_left[chunk] = _matmul_fp32(operand_grad, operands.rights_t[i].t())
                     if grad_right is not None:
                         grad_right += _matmul_fp32(
                             operand_grad.t(), _fp32_operand(left[chunk].detach())
                         )
-        ctx.gradients = [
-            grad_bias.to(bias.dtype) if bias is not None and grad_bias is not None else None
-        ]
-        for right, grad_left, grad_right in zip(rights, grad_lefts, grad_rights, strict=True):
-            ctx.gradients += [
-                grad_left,
-                grad_right.to(right.dtype) if grad_right is not None else None,
-            ]
+        ctx.gradients = [(grad_bias, bias.dtype if bias is not None else None)]
+        for left, right, grad_left, grad_right in zip(
+            lefts, rights, grad_lefts, grad_rights, strict=True
+        ):
+            ctx.gradients += [(grad_left, left.dtype), (grad_right, right.dtype)]
         ctx.mark_non_differentiable(sums)
         return loss, sums
 
     @staticmethod
     def backward(ctx: Any, grad_loss: Tensor, _grad_sums: Tensor) -> tuple[Tensor | None, ...]:
-        scaled = (g * grad_loss.to(g.dtype) if g is not None else None for g in ctx.gradients)
+        # Scaled in fp32 and rounded once: 1 / N in bf16 would be off by up to 0.4 %.
+        scaled = (
+            g.mul_(grad_loss).to(dtype) if g is not None else None for g, dtype in ctx.gradients
+        )
         return (None, None, None, None, None, None, *scaled)
 
 
@@ -283,6 +279,9 @@ def _loss_of_rows(
         towards = pull.log_rows.exp()
         each = (towards * (pull.log_rows - log_rows)).sum(-1)
         strength = pull.strength * times
+        if given.fixed is not None:
+            # A weight given in place of the objective's stands in place of its pull too.
+            strength = strength * given.fixed[chunk].isnan()
         loss = loss + (strength * each).sum()
         divergence = each.sum()
         towards = (rows - towards).mul_(strength[:, None])

@@ -179,8 +179,10 @@ def run_to_head(
         states = args[0].flatten(0, -2)
         device = states.device.type
         if torch.is_autocast_enabled(device):
-            # The precision of the operands is the run's choice; that of the logits is ours.
-            states = states.to(torch.get_autocast_dtype(device))
+            # The precision of the operands is the run's choice; that of the logits is ours. But not
+            # fp16: gradients are formed before the loss is scaled up, and small ones would vanish.
+            kind = torch.get_autocast_dtype(device)
+            states = states.to(torch.float32 if kind == torch.float16 else kind)
         with torch.autocast(device, enabled=False):
             found.append(compute(states))
         return (states[:0].to(args[0].dtype),)

@@ -220,7 +220,7 @@ def iw_sft(answers: Answers, temperature: float = 1.0, largest: float = 16.0) ->
     if answers.reference_logp is None:
         raise ConfigError(
             "iw_sft needs reference log-probabilities: train by `mmdft train`, or give DFTTrainer "
-            "a dataset from mmdft.reference.with_reference"
+            "a dataset wrapped in mmdft.reference.WithReference"
         )
     ratio = mean_by_example(answers, answers.logp - answers.reference_logp)
     return (temperature * ratio).exp().clamp(max=largest)

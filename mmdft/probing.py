@@ -20,12 +20,13 @@ from transformers import TrainerCallback
 from mmdft.config import RunConfig
 from mmdft.data.dataset import RenderedDataset, load_examples
 from mmdft.data.images import pixel_budget
+from mmdft.data.streaming import StreamedDataset
 from mmdft.diagnostics import histogram, probability_png, token_probabilities
 from mmdft.errors import ConfigError
 from mmdft.files import read_json, write_bytes, write_json
 from mmdft.model import load_model, load_processor
 from mmdft.provenance import fingerprint
-from mmdft.records import Example
+from mmdft.records import Example, Rendered
 
 FILE, CHART = "probabilities.json", "probabilities.png"
 
@@ -62,15 +63,19 @@ def probe(config: RunConfig, out: Path) -> dict[str, Any]:
     settings = config.model.model_copy(update={"lora": None, "freeze": []})
     processor = load_processor(settings)
     budget = pixel_budget(processor, config.data.min_pixels, config.data.max_pixels)
-    loaded = load_examples(config.data.train, config.data, processor, budget)
-    if loaded.bad:
-        first = loaded.bad[0]
-        print(
-            f"set aside: {len(loaded.bad)} rows; "
-            f"the first: {first.source}:{first.row} (id {first.id}): {first.reason}",
-            file=sys.stderr,
-        )
-    examples = spread(loaded.examples, config.data.probe_examples)
+    if config.data.streaming:
+        rows = StreamedDataset(config.data.train, config.data, processor, budget)
+        examples = streamed_probe(rows, config.data.probe_examples)
+    else:
+        loaded = load_examples(config.data.train, config.data, processor, budget)
+        if loaded.bad:
+            first = loaded.bad[0]
+            print(
+                f"set aside: {len(loaded.bad)} rows; "
+                f"the first: {first.source}:{first.row} (id {first.id}): {first.reason}",
+                file=sys.stderr,
+            )
+        examples = spread(loaded.examples, config.data.probe_examples)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = load_model(settings).to(device)
     with _autocast(config, device):
@@ -91,6 +96,14 @@ def spread(examples: Sequence[Example], num: int) -> list[Example]:
     """`num` of the examples, evenly spaced; all of them if there are fewer."""
     num = min(num, len(examples))
     return [examples[index * len(examples) // num] for index in range(num)]
+
+
+def streamed_probe(rows: StreamedDataset, num: int) -> list[Example]:
+    """`num` of the rows, evenly spaced, without those that cannot be used."""
+    num = min(num, len(rows))
+    places = [index * len(rows) // num for index in range(num)]
+    examples = [rows.example(place) for place in places if isinstance(rows[place], Rendered)]
+    return [example for example in examples if isinstance(example, Example)]
 
 
 class ProbabilityFile(TrainerCallback):

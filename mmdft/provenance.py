@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.metadata
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,32 @@ def file_fingerprint(paths: Iterable[Path]) -> dict[str, str | int]:
                 count += 1
                 _add_ends(digest, file)
     return {"files": count, "blake2b": digest.hexdigest()}
+
+
+def config_fingerprint(config: RunConfig) -> str:
+    """Hash of a configuration, wherever its results go."""
+    training = config.training.model_copy(update={"output_dir": Path("run")})
+    text = dump_config(config.model_copy(update={"training": training}))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a run folder; however this one ends, the hold ends with it.
+
+    Raises:
+        ConfigError: another process has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"{folder}: another process is at work there; wait for it, or choose another "
+                "output_dir"
+            ) from error
+        yield
 
 
 def check_run_folder(folder: Path, config: RunConfig) -> None:

@@ -101,7 +101,8 @@ def stored_reference(
         return WithReference(dataset, _load_logp(path, len(dataset)))
     _check_whole(accelerator)
     mine = range(accelerator.process_index, len(dataset), accelerator.num_processes)
-    found = reference_logp(model, dataset, mine, accelerator.device, chunk_mb)
+    with accelerator.autocast():
+        found = reference_logp(model, dataset, mine, accelerator.device, chunk_mb)
     everyones = dict(gather_object(list(zip(mine, found, strict=True))))
     logp = [everyones[index] for index in range(len(dataset))]
     if accelerator.is_main_process:

@@ -20,8 +20,9 @@ from typing import Any, Self
 
 import torch
 from transformers import TrainerCallback
+from transformers.trainer_callback import ExportableState
 
-from mmdft.errors import DataError, MmdftError
+from mmdft.errors import ConfigError, DataError, MmdftError
 from mmdft.files import read_json
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -30,11 +31,12 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class StopOnSignal(TrainerCallback):
     """Ends training on SIGTERM or SIGINT after the step at hand, with a checkpoint and an error.
 
-    A second signal takes its usual way at once. Signals are caught from the first step until the
-    `with` block around the training ends, and only if that runs in the main thread; ranks stop
-    together as soon as one of them got a signal. Where the validation score chooses what is kept,
-    a step that is validated without being saved is not stopped at: a checkpoint there would be one
-    more to choose from. The next one is.
+    A second signal takes its usual way at once; under torchrun, which sends SIGTERM more than once,
+    only SIGINT does. Signals are caught from the first step until the `with` block around the
+    training ends, and only if that runs in the main thread; ranks stop together as soon as one of
+    them got a signal. Where the validation score chooses what is kept, a step that is validated
+    without being saved is not stopped at: a checkpoint there would be one more to choose from. The
+    next one is.
     """
 
     def __init__(self) -> None:
@@ -70,9 +72,9 @@ class StopOnSignal(TrainerCallback):
                 self._held_back.add(number)
                 signal.signal(number, self._receive)
         self._training.value = 1
-        train_dataloader.worker_init_fn = partial(
-            _init_worker, self._training, train_dataloader.worker_init_fn
-        )
+        # accelerate's loader holds another one, which it iterates over.
+        loader = getattr(train_dataloader, "base_dataloader", train_dataloader)
+        loader.worker_init_fn = partial(_init_worker, self._training, loader.worker_init_fn)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Hold signals back while worker processes start; they could not take them yet."""
@@ -110,11 +112,18 @@ class StopOnSignal(TrainerCallback):
         )
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        self._received = number
-        self._restore()
+        again, self._received = self._received, number
+        # torchrun passes a SIGTERM on that its workers may have got already, as under SLURM.
+        passed_on = number == signal.SIGTERM and "TORCHELASTIC_RUN_ID" in os.environ
+        for each in list(self._before):
+            if each != number or not passed_on:
+                signal.signal(each, self._before.pop(each))
+        if again:
+            return
         # Not by print: the signal may have come in the middle of one.
         name = signal.Signals(number).name
-        os.write(2, f"{name}: saving after this step; once more ends at once\n".encode())
+        once_more = "SIGINT" if passed_on else "once more"
+        os.write(2, f"{name}: saving after this step; {once_more} ends at once\n".encode())
 
     def _restore(self) -> None:
         while self._before:
@@ -138,7 +147,7 @@ def _init_worker(training: Any, init: Callable[[int], None] | None, worker: int)
         init(worker)
 
 
-class Checkpoints(TrainerCallback):
+class Checkpoints(TrainerCallback, ExportableState):
     """Makes every checkpoint one that a run can go on from without a difference.
 
     A step that saves or evaluates is logged too: the sums since the last log are in no checkpoint.
@@ -148,12 +157,18 @@ class Checkpoints(TrainerCallback):
     Args:
         folder: where the checkpoints are.
         limit: how many are kept; the newest and the best always are. None keeps all.
+        run: `provenance.config_fingerprint`, which each checkpoint carries.
     """
 
-    def __init__(self, folder: Path, limit: int | None) -> None:
+    def __init__(self, folder: Path, limit: int | None, run: str) -> None:
         self.folder = folder
         self.limit = limit
+        self.run = run
         self._held = (False, False, False)
+
+    def state(self) -> dict[str, Any]:
+        """What trainer_state.json keeps of this callback."""
+        return {"args": {"run": self.run}, "attributes": {}}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Delete what was cut short; it could be taken for the best checkpoint later."""
@@ -192,14 +207,30 @@ class Checkpoints(TrainerCallback):
             shutil.rmtree(path)
 
 
-def last_checkpoint(run_dir: Path) -> str | None:
+def last_checkpoint(run_dir: Path, run: str | None = None) -> str | None:
     """The newest checkpoint that was written whole.
 
     `trainer_state.json` is written last, after all ranks' files, and deleted first; so a folder
     without a readable one was cut short and is passed over.
+
+    Args:
+        run_dir: the run folder.
+        run: `provenance.config_fingerprint` of the run that wants to go on; None takes any.
+
+    Raises:
+        ConfigError: the checkpoint is of another configuration.
     """
     whole = _whole(run_dir)
-    return str(whole[-1]) if whole else None
+    if not whole:
+        return None
+    kept = read_json(whole[-1] / "trainer_state.json").get("stateful_callbacks") or {}
+    origin = kept.get(Checkpoints.__name__, {}).get("args", {}).get("run")
+    if run is not None and origin != run:
+        raise ConfigError(
+            f"{whole[-1]} is a checkpoint of another configuration; take it away, or choose "
+            "another output_dir"
+        )
+    return str(whole[-1])
 
 
 def _whole(run_dir: Path) -> list[Path]:

@@ -143,7 +143,8 @@ class DFTTrainer(Trainer):
         bad = [row for batch in batches for row in batch.pop("bad_rows", [])]
         if bad:
             self.set_aside(bad)
-        if not int(count):
+        # Where bad rows are met in training, a step may have been made of them alone.
+        if not int(count) and self.set_aside is None:
             names = [name for batch in batches for name in batch.get("example_ids", [])]
             raise DataError(
                 f"step {self.state.global_step + 1} has no answer token to train on, "
@@ -182,8 +183,8 @@ class DFTTrainer(Trainer):
         if not torch.isfinite(answers.loss):
             raise DataError(
                 f"the loss is {answers.loss.item()} at step {self.state.global_step + 1}, "
-                f"examples {', '.join(names)}; lower the learning rate or look at these rows. "
-                "The last checkpoint is kept"
+                f"examples {', '.join(names)}; look at these rows, or lower the learning rate in "
+                "another output_dir. No step was made of it, and the checkpoints are kept"
             )
         total = self._divisor(answers.sums) if num_items_in_batch is None else num_items_in_batch
         # Ranks average their gradients, so each scales its share up by their number.
@@ -428,13 +429,13 @@ class DFTTrainer(Trainer):
     def _means(self, sums: Tensor) -> dict[str, float]:
         """Means over the answer tokens; NaN where there was none."""
         found = dict(zip(SUMS, sums.tolist(), strict=True))
-        tokens, squares = found["tokens"] or math.nan, found["weight_squared"] or math.nan
+        tokens, squares = found["tokens"] or math.nan, found["weight_squared"] or 1.0
         means = {
             "nll": found["nll"] / tokens,
             "mean_p": found["p"] / tokens,
             "token_accuracy": found["correct"] / tokens,
             "entropy": found["entropy"] / tokens,
-            # 1 if all tokens weigh the same, 1/n if one has all the weight
+            # 1 if all tokens weigh the same, 1/n if one has all the weight, 0 if none has any
             "effective_tokens": found["weight"] ** 2 / (tokens * squares),
             "below_0.01": found["unlikely"] / tokens,
             "answer_tokens": found["tokens"],

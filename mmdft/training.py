@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,11 +32,26 @@ from mmdft.metrics import LogLines, MetricsFile, last_logged
 from mmdft.model import load_model, load_processor, parameter_summary
 from mmdft.objectives import REFERENCE_OBJECTIVES, STORED_REFERENCE_OBJECTIVES
 from mmdft.probing import ProbabilityFile
-from mmdft.provenance import check_run_folder, claim_run_folder, keep_to_provenance, versions
+from mmdft.provenance import (
+    check_run_folder,
+    claim_run_folder,
+    config_fingerprint,
+    held,
+    keep_to_provenance,
+    model_fingerprint,
+    versions,
+)
 from mmdft.reference import WithReference, frozen_copy, stored_reference
 from mmdft.stopping import Checkpoints, StopOnSignal, last_checkpoint
 from mmdft.trainer import DFTTrainer
-from mmdft.training_data import TrainingData, load_data, quarantine, training_batch
+from mmdft.training_data import (
+    TrainingData,
+    blank_image,
+    load_data,
+    num_quarantined,
+    quarantine,
+    training_batch,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,15 +80,17 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
         callbacks: transformers callbacks to add.
 
     Raises:
-        ConfigError: the folder holds a run of another configuration, or a setting is impossible.
+        ConfigError: the folder holds a run of another configuration, or is at work; or a setting is
+            impossible.
         DataError: the data cannot be used, or the loss became non-finite.
         ModelError: the model cannot be loaded.
         MmdftError: a signal ended the training; the message names the step.
     """
     if not config.data.train:
         raise ConfigError("data.train is empty; name at least one training file")
-    if config.training.eval_strategy != "no" and not config.data.validation:
-        raise ConfigError("training.eval_strategy needs data.validation")
+    validated = config.data.validation or config.data.validation_fraction
+    if config.training.eval_strategy != "no" and not validated:
+        raise ConfigError("training.eval_strategy needs data.validation or validation_fraction")
     run_dir = config.training.output_dir
     check_run_folder(run_dir, config)
     if (run_dir / "summary.json").is_file():
@@ -88,6 +106,8 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
     if config.objective.name in REFERENCE_OBJECTIVES and not isinstance(model, PeftModel):
         reference = frozen_copy(model)
     positions = packed_positions(model.config) if config.data.packing else None
+    # Ranks that divide a model, or its gradients, must all run all of it: also the vision tower.
+    blank = blank_image(processor, budget) if arguments.world_size > 1 else None
     packed = None
     if config.data.packing and isinstance(data.rows, RenderedDataset):
         assert data.lengths is not None
@@ -104,7 +124,10 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
             train_dataset=data.rows if packed is None else packed,
             eval_dataset=data.held_out,
             data_collator=partial(
-                training_batch, pad_id=processor.tokenizer.pad_token_id, positions=positions
+                training_batch,
+                pad_id=processor.tokenizer.pad_token_id,
+                positions=positions,
+                blank=blank,
             ),
             processing_class=processor,
             callbacks=[
@@ -115,7 +138,7 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
                 *callbacks,
                 # Last, because they act on what the others ask for.
                 stop,
-                Checkpoints(run_dir, config.training.save_total_limit),
+                Checkpoints(run_dir, config.training.save_total_limit, config_fingerprint(config)),
             ],
             objective=config.objective.name,
             parameters=config.objective.parameters,
@@ -140,56 +163,54 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
             "training.per_device_train_batch_size or leave out dataloader_drop_last"
         )
     # Only now, so that a mistyped name or path does not leave a folder behind.
-    claim_run_folder(run_dir, config)
-    trainer.set_aside = quarantine(
-        run_dir, config, data, arguments.process_index, arguments.world_size
-    )
-    parameters = parameter_summary(model)
-    if trainer.is_world_process_zero():
-        _announce(config, data, parameters)
-        if packed is not None:
-            print(
-                f"packed into {len(packed):,} rows of at most {config.data.max_length:,} tokens",
-                file=sys.stderr,
+    with held(run_dir) if trainer.is_world_process_zero() else nullcontext():
+        claim_run_folder(run_dir, config)
+        trainer.set_aside = quarantine(run_dir, config, data, arguments.process_index)
+        parameters = parameter_summary(model)
+        if trainer.is_world_process_zero():
+            _announce(config, data, parameters)
+            if packed is not None:
+                most = config.data.max_length
+                print(f"packed into {len(packed):,} rows of {most:,} tokens", file=sys.stderr)
+            keep_to_provenance(
+                run_dir / "provenance.json",
+                {
+                    "versions": versions(),
+                    "data": data.fingerprint,
+                    "model": model_fingerprint(config.model.name, config.model.revision),
+                    "parameters": parameters,
+                    "device": str(arguments.device),
+                    "processes": arguments.world_size,
+                },
+                # With another number of processes a step would have other examples.
+                keys=["data", "model", "processes"],
             )
-        keep_to_provenance(
-            run_dir / "provenance.json",
-            {
-                "versions": versions(),
-                "data": data.fingerprint,
-                "parameters": parameters,
-                "device": str(arguments.device),
-                "processes": arguments.world_size,
-            },
-            # With another number of processes a step would have other examples.
-            keys=["data", "processes"],
+        if config.objective.name in STORED_REFERENCE_OBJECTIVES:
+            _give_reference(trainer, packed, run_dir)
+        checkpoint = last_checkpoint(run_dir, config_fingerprint(config))
+        # A run that goes on has had that evaluation.
+        arguments.eval_on_start &= checkpoint is None
+        with stop:
+            trainer.train(resume_from_checkpoint=checkpoint)
+        _save_final(trainer, run_dir / "model")
+        probabilities.write_after(trainer.model, trainer.is_world_process_zero())
+        summary = {
+            "objective": config.objective.name,
+            "steps": trainer.state.global_step,
+            "examples": len(data.rows),
+            "quarantined": num_quarantined(data, trainer.set_aside),
+            "parameters": parameters["all"]["total"],
+            "trainable": parameters["all"]["trainable"],
+            **last_logged(trainer.state.log_history),
+        }
+        if trainer.is_world_process_zero():
+            write_json(run_dir / "summary.json", summary)
+        return TrainResult(
+            run_dir=run_dir,
+            model_dir=run_dir / "model",
+            summary=summary,
+            history=trainer.state.log_history,
         )
-    if config.objective.name in STORED_REFERENCE_OBJECTIVES:
-        _give_reference(trainer, packed, run_dir)
-    checkpoint = last_checkpoint(run_dir)
-    # A run that goes on has had that evaluation.
-    arguments.eval_on_start &= checkpoint is None
-    with stop:
-        trainer.train(resume_from_checkpoint=checkpoint)
-    _save_final(trainer, run_dir / "model")
-    probabilities.write_after(trainer.model, trainer.is_world_process_zero())
-    summary = {
-        "objective": config.objective.name,
-        "steps": trainer.state.global_step,
-        "examples": len(data.rows),
-        "quarantined": len(data.bad) if trainer.set_aside is None else len(trainer.set_aside.known),
-        "parameters": parameters["all"]["total"],
-        "trainable": parameters["all"]["trainable"],
-        **last_logged(trainer.state.log_history),
-    }
-    if trainer.is_world_process_zero():
-        write_json(run_dir / "summary.json", summary)
-    return TrainResult(
-        run_dir=run_dir,
-        model_dir=run_dir / "model",
-        summary=summary,
-        history=trainer.state.log_history,
-    )
 
 
 def _give_reference(trainer: DFTTrainer, packed: PackedDataset | None, run_dir: Path) -> None:
@@ -231,6 +252,7 @@ def _announce(config: RunConfig, data: TrainingData, parameters: dict[str, dict[
             f"set aside: {len(data.bad)} rows, all in quarantine.jsonl; "
             f"the first: {first.source}:{first.row} (id {first.id}): {first.reason}"
         )
+    lines += data.notes
     print("\n".join(lines), file=sys.stderr)
 
 

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from accelerate.utils import gather_object
+from PIL import Image
 
 from mmdft.config import RunConfig
 from mmdft.data.collate import collate_training
 from mmdft.data.dataset import BadRow, RenderedDataset, load_examples, write_quarantine
 from mmdft.data.images import PixelBudget
+from mmdft.data.leaks import Leak, leaks
 from mmdft.data.packing import Positions, collate_packed
+from mmdft.data.render import render
 from mmdft.data.streaming import Quarantine, StreamedDataset
-from mmdft.errors import ConfigError
-from mmdft.probing import spread
+from mmdft.errors import ConfigError, DataError
+from mmdft.evals.benchmarks import benchmark_named
+from mmdft.files import write_jsonl
+from mmdft.probing import spread, streamed_probe
 from mmdft.provenance import file_fingerprint, fingerprint
-from mmdft.records import Example, Rendered
+from mmdft.records import Example, ImageRef, Rendered, Turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,34 +44,52 @@ class TrainingData:
     probe: list[Example]
     """what the token probabilities are measured on"""
     fingerprint: Mapping[str, str | int]
+    notes: list[str]
+    """what else a user should know, a line each"""
+    leaks: list[Leak] | None
+    """training examples that are items of the configured benchmarks too; None if not looked for"""
 
 
 def load_data(config: RunConfig, processor: Any, budget: PixelBudget) -> TrainingData:
     """Read the data of a run; bad rows are set aside by `data.on_bad_row`.
 
     Raises:
-        DataError: the data cannot be used.
+        DataError: the data cannot be used, or leaks with `data.on_leak: raise`.
         ConfigError: a part of the reply has a weight of its own and is not in the data.
     """
     held_out, bad = None, []
-    if config.data.validation:
+    asked = config.evaluation.benchmarks
+    notes: list[str] = []
+    if config.data.validation and _validates(config):
         validation = load_examples(config.data.validation, config.data, processor, budget)
         held_out = RenderedDataset(validation.examples, processor, budget)
         bad = validation.bad
+        notes += [f"validation: {note}" for note in validation.notes]
     if config.data.streaming:
         rows = StreamedDataset(config.data.train, config.data, processor, budget)
-        num = min(config.data.probe_examples, len(rows))
-        probe = [rows.example(index * len(rows) // num) for index in range(num)]
         return TrainingData(
             rows=rows,
             lengths=None,
             segments=None,
             held_out=held_out,
             bad=bad,
-            probe=[example for example in probe if isinstance(example, Example)],
-            fingerprint=file_fingerprint(source.path for source in config.data.train),
+            probe=streamed_probe(rows, config.data.probe_examples),
+            fingerprint=file_fingerprint(source.path for source in rows.sources),
+            notes=notes + ["streamed rows are not compared with the benchmarks"] * bool(asked),
+            leaks=None,
         )
-    loaded = load_examples(config.data.train, config.data, processor, budget)
+    found: list[Leak] = []
+    loaded = load_examples(
+        config.data.train,
+        config.data,
+        processor,
+        budget,
+        leave_out=partial(_leaking, config=config, found=found, notes=notes) if asked else None,
+    )
+    if asked:
+        notes.append(_told(found, config))
+    if loaded.held_out:
+        held_out = RenderedDataset(loaded.held_out, processor, budget)
     for name in config.objective.segments:
         if not loaded.segments[name]:
             raise ConfigError(
@@ -77,37 +104,105 @@ def load_data(config: RunConfig, processor: Any, budget: PixelBudget) -> Trainin
         bad=[*loaded.bad, *bad],
         probe=spread(loaded.examples, config.data.probe_examples),
         fingerprint=fingerprint(loaded.examples),
+        notes=[*loaded.notes, *notes],
+        leaks=found if asked else None,
     )
 
 
-def quarantine(run_dir: Path, config: RunConfig, data: TrainingData, rank: int, ranks: int) -> Any:
+def _leaking(
+    examples: Sequence[Example], config: RunConfig, found: list[Leak], notes: list[str]
+) -> dict[int, str]:
+    """Find the examples that are items of the benchmarks; those to leave out, with the reason."""
+    benchmarks = {}
+    for chosen in config.evaluation.benchmarks:
+        name = chosen.label or chosen.name
+        try:
+            benchmarks[name] = benchmark_named(chosen.name).load(chosen.path, chosen.limit)
+        except DataError as error:
+            if config.data.on_leak != "warn":
+                raise
+            notes.append(f"leaks into {name} were not looked for: {error}")
+    found += leaks(examples, benchmarks)
+    if found and config.data.on_leak == "raise":
+        raise DataError(
+            f"{_told(found, config)}; leave them out with data.on_leak: drop, or look at them with "
+            "data.on_leak: warn"
+        )
+    if config.data.on_leak == "warn":
+        return {}
+    # Reversed, so that of an example's leaks the first is told.
+    return {leak.place: f"leak: {_described(leak)}" for leak in reversed(found)}
+
+
+def _told(found: Sequence[Leak], config: RunConfig) -> str:
+    names = ", ".join(chosen.label or chosen.name for chosen in config.evaluation.benchmarks)
+    if not found:
+        return f"no training example was found in the benchmarks ({names})"
+    num = len({leak.place for leak in found})
+    what = "set aside" if config.data.on_leak == "drop" else "trained on"
+    where = "" if config.data.on_leak == "raise" else f", {what}; all are in leaks.jsonl"
+    return (
+        f"leaks: {num:,} training examples are in the benchmarks ({names}) too{where}; "
+        f"the first: {found[0].id} {_described(found[0])}"
+    )
+
+
+def _described(leak: Leak) -> str:
+    kind = {
+        "image": "has the image of",
+        "similar image": "has an image like that of",
+        "question": "has the question of",
+    }[leak.kind]
+    return f"{kind} {leak.benchmark} item {leak.item}"
+
+
+def _validates(config: RunConfig) -> bool:
+    arguments = config.training.arguments()
+    return config.training.eval_strategy != "no" or bool(arguments.get("eval_on_start"))
+
+
+def quarantine(
+    run_dir: Path, config: RunConfig, data: TrainingData, rank: int
+) -> Quarantine | None:
     """Write down the rows that were set aside; what is called with those that are met later."""
     if not config.data.streaming:
         if not rank:
             write_quarantine(run_dir / "quarantine.jsonl", data.bad)
+            if data.leaks is not None:
+                write_jsonl(run_dir / "leaks.jsonl", (asdict(leak) for leak in data.leaks))
         return None
     path = run_dir / ("quarantine.jsonl" if not rank else f"quarantine-{rank}.jsonl")
-    allowed = math.ceil(config.data.max_bad_fraction * len(data.rows) / ranks)
-    found = Quarantine(path, allowed, raises=config.data.on_bad_row == "raise")
-    if not rank:
-        found(data.bad)
-    return found
+    assert isinstance(data.rows, StreamedDataset)
+    # Sooner or later every rank meets every row.
+    allowed = math.ceil(config.data.max_bad_fraction * data.rows.num_different)
+    return Quarantine(path, allowed, config.data.on_bad_row == "raise", before=data.bad)
+
+
+def num_quarantined(data: TrainingData, met: Quarantine | None) -> int:
+    """Rows that were set aside, before and in training, by any rank; all ranks come here."""
+    if met is None:
+        return len(data.bad)
+    return len(set(gather_object(sorted(met.known))))
 
 
 def training_batch(
     rows: Sequence[Rendered | list[Rendered] | BadRow],
     pad_id: int,
     positions: Positions | None = None,
+    blank: Rendered | None = None,
 ) -> dict[str, Any]:
     """A batch with its examples' ids, which errors then name, and its bad rows.
 
     Given the `positions` of `packed_positions`, examples and packs are put behind one another in a
-    single row; otherwise examples are padded.
+    single row; otherwise examples are padded. Given a `blank_image`, a batch without an image gets
+    it as one more example, of which nothing is trained on.
     """
     bad = [row for row in rows if isinstance(row, BadRow)]
-    packs = [
-        row if isinstance(row, list) else [row] for row in rows if not isinstance(row, BadRow)
-    ] or [[_nothing(pad_id)]]
+    packs = [row if isinstance(row, list) else [row] for row in rows if not isinstance(row, BadRow)]
+    if not packs:
+        packs = [[blank or _nothing(pad_id)]]
+    elif blank is not None and not any(each.images for pack in packs for each in pack):
+        packs.append([blank])
     examples = [example for pack in packs for example in pack]
     batch: dict[str, Any] = (
         collate_training(examples, pad_id)
@@ -118,6 +213,17 @@ def training_batch(
     if bad:
         batch["bad_rows"] = bad
     return batch
+
+
+def blank_image(processor: Any, budget: PixelBudget) -> Rendered:
+    """A white picture as an example of which nothing is trained on."""
+    stream = io.BytesIO()
+    Image.new("RGB", (56, 56), "white").save(stream, "PNG")
+    user = Turn(role="user", parts=(ImageRef(data=stream.getvalue()),))
+    example = Example(id="blank", turns=(user, Turn(role="assistant", parts=(".",))))
+    rendered = render(example, processor, budget)
+    none = len(rendered.ids)
+    return replace(rendered, mask=(False,) * none, segments=(0,) * none)
 
 
 def _nothing(pad_id: int) -> Rendered:

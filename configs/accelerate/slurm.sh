@@ -12,6 +12,8 @@
 #SBATCH --output=%x-%j.log
 set -euo pipefail
 
+# How long torchrun waits for a step and its checkpoint before it kills.
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=540
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 export FIRST=$first GPUS=${SLURM_GPUS_ON_NODE:-8}
 

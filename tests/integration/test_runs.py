@@ -20,7 +20,7 @@ from mmdft.data.figures import write_figures
 from mmdft.errors import ConfigError, DataError, ModelError
 from mmdft.files import read_json, read_jsonl
 from mmdft.model import load_model
-from mmdft.provenance import claim_run_folder
+from mmdft.provenance import claim_run_folder, held
 from mmdft.tiny import build_tiny
 
 ROOT = Path(__file__).parents[2]
@@ -261,6 +261,70 @@ def test_a_folder_of_another_configuration_is_refused_and_kept(tiny_dir, tmp_pat
     with pytest.raises(ConfigError, match="holds a run of another configuration"):
         train(other)
     assert before == {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(tiny_dir, tmp_path):
+    train(load_config(small_run(tiny_dir, tmp_path, "sft"), ["objective.name=sft"]))
+    config = load_config(small_run(tiny_dir, tmp_path, "dft"))
+    claim_run_folder(tmp_path / "dft", config)
+    shutil.copytree(tmp_path / "sft/checkpoint-12", tmp_path / "dft/checkpoint-12")
+    with pytest.raises(ConfigError, match="checkpoint-12 is a checkpoint of another config"):
+        train(config)
+    assert (tmp_path / "dft/checkpoint-12/model.safetensors").is_file()
+    assert not (tmp_path / "dft/model").exists()
+
+
+def test_another_model_under_the_same_name_is_refused(tmp_path):
+    """Such as one that was trained on since: its run would go on from elsewhere."""
+    build_tiny(tmp_path / "model", family="qwen2_5_vl")
+    path = small_run(lambda family: tmp_path / "model", tmp_path, "run")
+    config = load_config(path, ["training.max_steps=2"])
+    train(config)
+    (tmp_path / "run/summary.json").unlink()
+    shutil.rmtree(tmp_path / "model")
+    build_tiny(tmp_path / "model", family="qwen2_5_vl", seed=1)
+    with pytest.raises(ConfigError, match="begun with another model"):
+        train(config)
+
+
+def test_a_folder_at_work_is_left_alone(tiny_dir, tmp_path):
+    config = load_config(small_run(tiny_dir, tmp_path, "run"))
+    claim_run_folder(tmp_path / "run", config)
+    with (
+        held(tmp_path / "run"),
+        pytest.raises(ConfigError, match="another process is at work there"),
+    ):
+        train(config)
+    train(config)
+
+
+def test_a_bad_image_met_by_a_worker_is_one_line(tiny_dir, tmp_path):
+    """It was whole when the data was loaded; torch wraps what a worker raises."""
+    config = small_run(tiny_dir, tmp_path, "run")
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from mmdft import training\n"
+        "from mmdft.cli import main\n"
+        "load = training.load_data\n"
+        "def spoil(*args):\n"
+        "    data = load(*args)\n"
+        "    for path in Path(sys.argv[1]).rglob('*.png'): path.write_bytes(b'gone')\n"
+        "    return data\n"
+        "training.load_data = spoil\n"
+        "main(['train', sys.argv[2], 'training.dataloader_num_workers=1', 'data.probe_examples=0'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "figures"), str(config)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and re.search(r"error: example .*\.png: not an image", errors[0])
+    assert "Traceback" not in done.stderr
 
 
 def test_an_interrupted_evaluation_goes_on(tiny_dir, tmp_path):

@@ -95,6 +95,34 @@ def test_bad_rows_are_met_told_once_and_left_out(run, tmp_path):
     assert result.summary["steps"] == 6
 
 
+def test_a_step_of_bad_rows_alone_is_passed_over(run):
+    """One row a step, four of twenty bad; the rows around them are trained on."""
+    alone = ["training.per_device_train_batch_size=1", "training.gradient_accumulation_steps=1"]
+    more = ["training.max_steps=20", "data.max_bad_fraction=0.2"]
+    result = train(run("run", *alone, *more, bad=(2, 9, 15, 16)))
+    tokens = [row["answer_tokens"] for row in result.history if "loss" in row]
+    assert len(tokens) == 20 and tokens.count(0) == 4
+
+
+def test_a_corrupt_image_among_the_probed_rows_is_a_bad_row(run, tmp_path):
+    config = run("run", "data.max_bad_fraction=0.2", "data.probe_examples=20")
+    first = next(iter(read_jsonl(tmp_path / "figures/train.jsonl")))[1]
+    (tmp_path / "figures" / first["images"][0]).write_bytes(b"not an image")
+    train(config)
+    rows = [row for _, row in read_jsonl(tmp_path / "run/quarantine.jsonl")]
+    assert [row["row"] for row in rows] == [1]
+    assert len(read_json(tmp_path / "run/probabilities.json")["probe"]["ids"]) == 19
+
+
+def test_bad_validation_rows_do_not_count_in_training(run, tmp_path):
+    write_figures(tmp_path / "held", num=10, split="validation", size=56)
+    path = tmp_path / "held/validation.jsonl"
+    path.write_text(path.read_text().replace('"answer"', '"solution"', 2))
+    held = [f"data.validation=[{path}]", "training.eval_strategy=epoch"]
+    result = train(run("run", *held, "data.max_bad_fraction=0.2", bad=(2, 9, 15, 16)))
+    assert result.summary["quarantined"] == 6
+
+
 def test_too_many_bad_rows_stop_the_run(run, tmp_path):
     with pytest.raises(DataError, match=r"train\.jsonl:\d+ .* bad rows, more than data\.max_bad"):
         train(run("run", "data.max_bad_fraction=0.1", bad=range(1, 9)))

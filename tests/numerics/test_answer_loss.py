@@ -70,8 +70,10 @@ class Case:
             result if isinstance(result, Pulled) else (result, 0.0, torch.zeros_like(rows[:1]))
         )
         times = torch.ones_like(logp) if self.times is None else self.times.to(logp)
+        strength = torch.full_like(logp, strength)
         if self.fixed is not None:
             weight = torch.where(self.fixed.isnan(), weight, self.fixed.to(weight))
+            strength = strength * self.fixed.isnan()
         return weight, strength, towards, times
 
     def magnitudes(self):
@@ -86,7 +88,7 @@ class Case:
         logp = log_rows.gather(-1, self.targets[:, None]).squeeze(-1)
         w, strength, towards, times = self.weights(log_rows, logp)
         rows = log_rows.exp()
-        pull = strength * (rows + towards.exp()).abs() if strength else 0
+        pull = strength[:, None] * (rows + towards.exp())
         rows[torch.arange(len(self.targets)), self.targets] -= 1
         each = (rows.abs() * w.abs()[:, None] + pull) * times[:, None] * self.scale
         return [
@@ -174,6 +176,24 @@ def test_the_divergence_from_the_reference_is_summed():
     assert want > 1
     assert found(got, "divergence") == pytest.approx(want, rel=1e-5)
     assert got.loss.item() == pytest.approx(found(got, "nll") + 0.5 * want, rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", [3.0, 1021.0])
+def test_the_divisor_is_not_rounded(scale):
+    """bf16 operands: the gradient of loss / N is that of the loss, divided, and rounded once."""
+    torch.manual_seed(0)
+    head = nn.Linear(32, 60, bias=False, dtype=torch.bfloat16)
+    states = torch.randn(64, 32, dtype=torch.bfloat16, requires_grad=True)
+    targets = torch.randint(60, (64,))
+    whole = torch.autograd.grad(
+        answer_loss(states, targets, head, sft, chunk_mb=1).loss, [states, head.weight]
+    )
+    parts = torch.autograd.grad(
+        answer_loss(states, targets, head, sft, chunk_mb=1).loss / scale, [states, head.weight]
+    )
+    for one, part in zip(whole, parts, strict=True):
+        ratio = (part.double() * scale).sum(-1) / one.double().sum(-1)
+        assert ratio.median().item() == pytest.approx(1, abs=1e-3)
 
 
 def test_a_fixed_weight_holds_whatever_the_objective_says():
