@@ -171,7 +171,9 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
             _announce(config, data, parameters)
             if packed is not None:
                 most = config.data.max_length
-                print(f"packed into {len(packed):,} rows of {most:,} tokens", file=sys.stderr)
+                print(
+                    f"packed into {len(packed):,} rows of at most {most:,} tokens", file=sys.stderr
+                )
             keep_to_provenance(
                 run_dir / "provenance.json",
                 {
