@@ -202,6 +202,21 @@ def test_twenty_kills(tiny_dir, tmp_path):
     assert cut > 5
 
 
+def test_a_streamed_run_is_killed(tiny_dir, tmp_path):
+    """Three SIGKILLs after checkpoints; the rows go on where they were."""
+    data = {"streaming": True}
+    log, folder = tmp_path / "log", tmp_path / "run"
+    whole, path = (write_run(tiny_dir, tmp_path, out, data=data) for out in ("whole", "run"))
+    finish(start("train", whole, log=log), log)
+    for _ in range(3):
+        before, process = last_checkpoint(folder), start("train", path, log=log)
+        wait_until(lambda: last_checkpoint(folder) != before, process)  # noqa: B023
+        process.kill()
+        finish(process, log, -signal.SIGKILL)
+    finish(start("train", path, log=log), log)
+    assert_same_run(tmp_path / "whole", folder)
+
+
 STRATEGIES = {
     "steps": {"save_steps": 1, "eval_strategy": "epoch", "eval_on_start": True},
     "both": {
@@ -357,10 +372,12 @@ PACKED = {
 }
 
 
-def test_two_ranks_are_killed_and_stopped(tiny_dir, tmp_path):
+@pytest.mark.parametrize("streaming", [False, True])
+def test_two_ranks_are_killed_and_stopped(streaming, tiny_dir, tmp_path):
     """Packed, LoRA with dropout: three kills, the first at the start, a signal to one rank."""
     log, folder = tmp_path / "log", tmp_path / "run"
-    whole, path = (write_run(tiny_dir, tmp_path, out, **PACKED) for out in ("whole", "run"))
+    options = {**PACKED, "data": {**PACKED["data"], "streaming": streaming}}
+    whole, path = (write_run(tiny_dir, tmp_path, out, **options) for out in ("whole", "run"))
     for process in ranks(whole, log):
         finish(process, log)
     draw = random.Random(1)
