@@ -43,7 +43,7 @@ class AnswerLoss(NamedTuple):
     """Sums over the answer tokens of a batch."""
 
     loss: Tensor
-    """sum of sg[w] * -log p, with its gradient"""
+    """sum of sg[w] * -log p, and of the pull if the objective has one, with its gradient"""
     sums: Tensor
     """detached, fp32, in the order of SUMS"""
 
@@ -232,10 +232,12 @@ class _AnswerLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_loss: Tensor, _grad_sums: Tensor) -> tuple[Tensor | None, ...]:
+        # In place, since one of them may be as large as the vocabulary: so only once.
+        gradients, ctx.gradients = ctx.gradients, None
+        if gradients is None:
+            raise RuntimeError("the answer loss was run backward already; run forward again")
         # Scaled in fp32 and rounded once: 1 / N in bf16 would be off by up to 0.4 %.
-        scaled = (
-            g.mul_(grad_loss).to(dtype) if g is not None else None for g, dtype in ctx.gradients
-        )
+        scaled = (g.mul_(grad_loss).to(dtype) if g is not None else None for g, dtype in gradients)
         return (None, None, None, None, None, None, *scaled)
 
 

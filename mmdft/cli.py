@@ -192,18 +192,18 @@ def inspect(
     settings = _load(config, overrides)
     if not settings.data.train:
         _refuse(config, "data.train", "there is nothing to look at; set data.train=[rows.jsonl]")
-    from mmdft.data.inspect import inspect as look
+    from mmdft.inspection.inspect import inspect as look
 
     _hide_bars()
     found = look(settings, num or (3 if text else 50), with_model=model)
     if text:
         from rich.console import Console
 
-        from mmdft.data.inspect_text import text_form
+        from mmdft.inspection.text import text_form
 
         Console().print(text_form(found))
         return
-    from mmdft.data.inspect_page import write_page
+    from mmdft.inspection.page import write_page
 
     write_page(found, out)
     if found.stop:

@@ -51,7 +51,7 @@ def forward_answers(
         sequence: gives the weights instead, from all answer tokens of the batch.
         segments: by segment (row, in the order of `mmdft.data.segments.SEGMENTS`) a weight in
             place of the objective's, NaN for none, and a multiplier; (segments, 2).
-        reference: of `mmdft.reference.reference_answers`, for objectives that look at it.
+        reference: of `mmdft.reference.reference_projection`, for objectives that look at it.
         statistics: of the whole optimizer step, for objectives that look at them.
     """
     targets, predicts = answer_targets(inputs["labels"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
 
@@ -78,3 +80,42 @@ def shared() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def browse() -> Callable[[str, Path], str]:
+    """`browse(address, profile)`: a page's elements after its script has run, in chromium.
+
+    Fails if the page complains in the console; skips the test if there is no chromium.
+    """
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not on PATH")
+
+    def look(address: str, profile: Path) -> str:
+        quiet = (
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            f"--user-data-dir={profile}",
+            "--enable-logging=stderr",
+        )
+        done = subprocess.run(
+            [
+                *(chromium, "--headless", "--no-sandbox", "--disable-gpu"),
+                *(*quiet, "--dump-dom", address),
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        # That there is no icon is the server's affair.
+        complaints = [
+            line for line in done.stderr.splitlines() if "CONSOLE" in line and "favicon" not in line
+        ]
+        assert not complaints, complaints
+        return done.stdout
+
+    return look

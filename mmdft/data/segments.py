@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from unicodedata import category
 
+from mmdft.boxes import boxes
+
 SEGMENTS = ("other", "reasoning", "answer", "end_of_turn")
 """A token's code is its segment's index here; 0 also stands for tokens that are not trained."""
 
@@ -15,8 +17,6 @@ END_OF_TURN = SEGMENTS.index("end_of_turn")
 
 _THINKING = re.compile(r"\s*<think>.*</think>", re.DOTALL)
 _ANSWER_TAG = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.DOTALL)
-# A backslashed brace is a printed one and opens or closes nothing.
-_BOX_OR_BRACE = re.compile(r"\\(?:f?boxed|fbox)\s*\{|\\[{}]|[{}]")
 
 
 def reply_spans(text: str, answer: str | None) -> list[tuple[int, int, str]]:
@@ -75,18 +75,10 @@ def reply_codes(text: str, answer: str | None) -> bytes:
 def _last_box(text: str) -> tuple[int, int, int] | None:
     r"""Where the last balanced `\boxed{...}` with something in it starts; and its content's span.
 
-    Of boxes within one another, the outermost. One pass: a reply may open many and close none.
+    Of boxes within one another, the outermost.
     """
-    opened: list[re.Match[str]] = []
-    last = None
-    for match in _BOX_OR_BRACE.finditer(text):
-        if match[0] == "}":
-            box = opened.pop() if opened else match
-            if "box" in box[0] and text[box.end() : match.start()].strip():
-                last = (box.start(), box.end(), match.start())
-        elif match[0] not in (r"\{", r"\}"):
-            opened.append(match)
-    return last
+    found = [box for box in boxes(text) if text[box[1] : box[2]].strip()]
+    return found[-1] if found else None
 
 
 def _last_mention(text: str, gold: str) -> int | None:

@@ -87,7 +87,7 @@ class StreamedDataset(Dataset[Rendered | BadRow]):
         )
 
     def __getitem__(self, index: int) -> Rendered | BadRow:
-        source, origin, row = self._row(index)
+        source, origin, row = self.row(index)
         try:
             rendered = render(to_example(row, origin, source.format), self.processor, self.budget)
             if len(rendered.ids) > self.config.max_length:
@@ -98,13 +98,14 @@ class StreamedDataset(Dataset[Rendered | BadRow]):
 
     def example(self, index: int) -> Example | BadRow:
         """The example of a row, its images not opened yet."""
-        source, origin, row = self._row(index)
+        source, origin, row = self.row(index)
         try:
             return to_example(row, origin, source.format)
         except DataError as error:
             return bad_row(origin, _id(row, origin), error)
 
-    def _row(self, index: int) -> tuple[SourceConfig, Origin, Any]:
+    def row(self, index: int) -> tuple[SourceConfig, Origin, Any]:
+        """A row as it stands in its file, and where that is."""
         which = bisect_right(self.ends, index)
         row = self.places[which][index - (self.ends[which - 1] if which else 0)]
         file = bisect_right(self.file_ends, row)

@@ -6,22 +6,18 @@ No torch here.
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from mmdft.errors import DataError
 from mmdft.evals import report_charts as charts
 from mmdft.evals import report_tables as tables
 from mmdft.evals.report_schema import Result, Sample, check_result
 from mmdft.files import write_text
+from mmdft.pages import render_page
 from mmdft.records import Status
 
 STATUS_WORDS: dict[Status, str] = {
@@ -88,23 +84,12 @@ def write_report(result: Mapping[str, Any], out: Path) -> Path:
 
 def report_html(result: Result) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("mmdft.evals", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    script = _template_file("report.js")
     models = result["models"]
     cards = [_sample_card(result, sample) for sample in result["samples"]]
-    return environment.get_template("report.html.jinja").render(
+    return render_page(
+        "mmdft.evals",
+        "report",
         result=result,
-        style=Markup(_template_file("report.css")),
-        script=Markup(script),
-        # Only this script may run, whatever a response holds.
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         colours=charts.colours(models),
         splits=tables.split_names(result),
         scores=tables.score_rows(result),
@@ -238,10 +223,6 @@ def _unbroken(text: str) -> str:
     """Text in which no line ends beside a sign: "p = 0.01" and "5 %" stay whole."""
     text = re.sub(r" ([=±<>≤≥×]) ", "\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", text)
     return text.replace(" %", "\N{NO-BREAK SPACE}%")
-
-
-def _template_file(name: str) -> str:
-    return (files("mmdft.evals") / "templates" / name).read_text(encoding="utf-8").strip()
 
 
 def _distinct(names: Iterable[str]) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from mmdft.boxes import boxes
+
 _WRAPPERS = (
     re.compile(r"\*\*(.+)\*\*", re.DOTALL),
     re.compile(r"__(.+)__", re.DOTALL),
@@ -19,8 +21,6 @@ _WRAPPERS = (
     re.compile(r"\{([^{}]*)\}"),
     re.compile(r"\\boxed\s*\{(.*)\}", re.DOTALL),
 )
-# `\\{` and `\\}` are set braces: matched so that they are passed over.
-_BOX_OR_BRACE = re.compile(r"\\(?:f?boxed|fbox)\s*\{|\\[{}]|[{}]")
 _EDGES = " \t\r\n,;:"
 
 
@@ -56,16 +56,9 @@ def _is_one_pair(inside: str, text: str) -> bool:
 
 def last_boxed(text: str) -> str | None:
     r"""The content of the last balanced `\boxed{...}` (or `\fbox{...}`), or None."""
-    # One pass with a stack: model text may open ten thousand boxes and close none.
-    opened: list[int | None] = []
     content = None
-    for match in _BOX_OR_BRACE.finditer(text):
-        if "box" in match[0]:
-            opened.append(match.end())
-        elif match[0] == "{":
-            opened.append(None)
-        elif match[0] == "}" and opened and (start := opened.pop()) is not None:
-            content = text[start : match.start()]
+    for _, start, end in boxes(text):
+        content = text[start:end]
     return content
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,8 +16,6 @@ import pytest
 from click.testing import CliRunner
 
 from mmdft.cli import cli
-
-pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not on PATH")
 
 # Acts in the page as a reader would, and leaves what it saw in its own document.
 ACTIONS = """
@@ -93,36 +89,11 @@ def address(tmp_path: Path) -> Iterator[str]:
     server.server_close()
 
 
-def browse(address: str, profile: Path) -> str:
-    chromium = shutil.which("chromium")
-    assert chromium is not None
-    quiet = (
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        f"--user-data-dir={profile}",
-        "--enable-logging=stderr",
-    )
-    done = subprocess.run(
-        [chromium, "--headless", "--no-sandbox", "--disable-gpu", *quiet, "--dump-dom", address],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    # The page's own complaint would be one; that there is no icon is the server's.
-    complaints = [
-        line for line in done.stderr.splitlines() if "CONSOLE" in line and "favicon" not in line
-    ]
-    assert not complaints
-    return done.stdout
-
-
 @pytest.mark.parametrize(("width", "packing"), [(1280, False), (390, False), (390, True)])
 def test_a_reader_finds_the_way(
     tiny_dir: Callable[[str], Path],
     figures_file: Callable[..., Path],
+    browse: Callable[[str, Path], str],
     tmp_path: Path,
     address: str,
     width: int,

@@ -308,6 +308,15 @@ def test_bf16_operands_give_an_fp32_weight():
     assert rounded_error > 1e-2  # what rounding the logits costs
 
 
+def test_a_second_backward_pass_is_refused():
+    """The gradients were scaled in place, and would be scaled again."""
+    head = nn.Linear(4, 9)
+    loss = answer_loss(torch.randn(2, 4), torch.tensor([1, 2]), head, dft, chunk_mb=1).loss
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="run backward already"):
+        loss.backward()
+
+
 def test_without_a_gradient_none_is_formed():
     """Under no_grad, what would be trained is not; the result is the same."""
     head = nn.Linear(4, 9)

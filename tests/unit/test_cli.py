@@ -260,9 +260,9 @@ def test_inspect(run_yaml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         seen.append((config.model.name, num, options))
         return SimpleNamespace(summary={"examples": 9, "trained": {"answer": 4}}, stop="too bad")
 
-    fake(monkeypatch, "mmdft.data.inspect", "inspect", look)
-    fake(monkeypatch, "mmdft.data.inspect_page", "write_page", lambda _, out: seen.append(out))
-    fake(monkeypatch, "mmdft.data.inspect_text", "text_form", lambda _: "the text")
+    fake(monkeypatch, "mmdft.inspection.inspect", "inspect", look)
+    fake(monkeypatch, "mmdft.inspection.page", "write_page", lambda _, out: seen.append(out))
+    fake(monkeypatch, "mmdft.inspection.text", "text_form", lambda _: "the text")
     result = run("inspect", run_yaml, "model.name=other", "--num", "4", "--out", "p.html", "--json")
     assert json.loads(result.stdout) == {
         "path": "p.html",

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "mmdft"
 
 # A module may import from its own layer and from those before it. Longest prefix wins.
 LAYERS = [
-    ("mmdft.errors", "mmdft.records", "mmdft.files", "mmdft.memory"),
+    ("mmdft.errors", "mmdft.records", "mmdft.files", "mmdft.memory", "mmdft.boxes", "mmdft.pages"),
     ("mmdft.training_fields", "mmdft.config", "mmdft.config_errors", "mmdft.config_loading"),
     ("mmdft.provenance",),
     ("mmdft.data",),
@@ -32,8 +32,7 @@ LAYERS = [
     ("mmdft.head", "mmdft.model", "mmdft.tiny", "mmdft.diagnostics"),
     ("mmdft.probing", "mmdft.reference"),
     ("mmdft.metrics", "mmdft.stopping", "mmdft.trainer", "mmdft.training_data"),
-    ("mmdft.data.inspect", "mmdft.data.inspect_page", "mmdft.data.inspect_text"),
-    ("mmdft.training", "mmdft.evals"),
+    ("mmdft.training", "mmdft.evals", "mmdft.inspection"),
     ("mmdft.quickstart",),
     ("mmdft.cli", "mmdft.__main__"),
 ]

@@ -5,10 +5,10 @@ import copy
 import hashlib
 import html
 import re
-import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -490,30 +490,6 @@ def test_reports_load_neither_torch_nor_matplotlib() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def browse(address: str, profile: Path) -> str:
-    """The page's elements after its script has run, in a real browser."""
-    chromium = shutil.which("chromium")
-    assert chromium is not None
-    quiet = (
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        f"--user-data-dir={profile}",
-        "--enable-logging=stderr",
-    )
-    done = subprocess.run(
-        [chromium, "--headless", "--no-sandbox", "--disable-gpu", *quiet, "--dump-dom", address],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert "CONSOLE" not in done.stderr, done.stderr
-    return done.stdout
-
-
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not on PATH")
 @pytest.mark.parametrize(
     ("view", "shown"),
     [
@@ -524,7 +500,11 @@ def browse(address: str, profile: Path) -> str:
     ],
 )
 def test_the_filters_work_in_a_browser(
-    result: dict[str, Any], tmp_path: Path, view: str, shown: str
+    result: dict[str, Any],
+    browse: Callable[[str, Path], str],
+    tmp_path: Path,
+    view: str,
+    shown: str,
 ) -> None:
     result["samples"][0]["answers"]["dft"]["response"] = "".join(HOSTILE)
     page = write_report(result, tmp_path / "report.html")

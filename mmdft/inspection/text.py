@@ -10,9 +10,9 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from mmdft.data.inspect import Inspection, Run, Shown
-from mmdft.data.inspect_page import WORDS, packs_of
 from mmdft.data.segments import SEGMENTS
+from mmdft.inspection.inspect import Inspection, Run, Shown
+from mmdft.inspection.page import WORDS, packs_of
 
 _STYLES = {
     "system": "dim italic",

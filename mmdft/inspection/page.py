@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Sequence
-from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
-from mmdft.data.inspect import ROLES, Inspection, Picture, Run, Shown, Token
 from mmdft.data.segments import SEGMENTS
 from mmdft.files import write_text
+from mmdft.inspection.inspect import ROLES, Inspection, Picture, Run, Shown, Token
+from mmdft.pages import render_page
 
 WORDS = {role: role.replace("_", " ") for role in ROLES}
 # As a reader meets them in a reply.
@@ -33,23 +28,12 @@ def write_page(inspection: Inspection, out: Path) -> Path:
 
 def page_html(inspection: Inspection) -> str:
     """The page as text, the same byte for byte for the same inspection."""
-    environment = Environment(
-        loader=PackageLoader("mmdft.data", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    script = _template_file("inspect.js")
     config = inspection.config
-    return environment.get_template("inspect.html.jinja").render(
+    return render_page(
+        "mmdft.inspection",
+        "inspect",
         it=inspection,
         config=config,
-        style=Markup(_template_file("inspect.css")),
-        script=Markup(script),
-        # Only this script may run, whatever the data holds.
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         words=WORDS,
         roles=ROLES,
         segment_order=_SEGMENT_ORDER,
@@ -128,7 +112,3 @@ def _lines(text: str) -> list[tuple[str, str]]:
 
 def _data_uri(picture: Picture) -> str:
     return f"data:image/png;base64,{base64.b64encode(picture.png).decode()}"
-
-
-def _template_file(name: str) -> Any:
-    return (files("mmdft.data") / "templates" / name).read_text(encoding="utf-8").strip()

@@ -1,6 +1,6 @@
 """`mmdft inspect`: what is trained on, token by token, as plain records.
 
-`inspect_page` shows them as a page one can look at, `inspect_text` in the terminal. What is shown
+`page` shows them as a page one can look at, `text` in the terminal. What is shown
 is what training takes: the examples come from `load_data`, their tokens from `render`, their packs
 from `PackedDataset`.
 """
@@ -379,7 +379,7 @@ def _streamed(config: RunConfig, num: int, data: TrainingData) -> tuple[Inspecti
         if isinstance(row, BadRow):
             bad.append(row)
         elif isinstance(example, Example):
-            _, origin, _ = rows._row(place)
+            _, origin, _ = rows.row(place)
             chosen.append(_Chosen(place + 1, example, str(origin.file), origin.row))
     if not chosen:
         raise DataError(

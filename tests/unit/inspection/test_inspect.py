@@ -21,12 +21,12 @@ from rich.console import Console
 from mmdft.config import RunConfig
 from mmdft.data.dataset import RenderedDataset, load_examples
 from mmdft.data.images import fit, open_image
-from mmdft.data.inspect import Inspection, Shown, inspect, token_runs
-from mmdft.data.inspect_page import packs_of, page_html, token_details
-from mmdft.data.inspect_text import text_form
 from mmdft.data.segments import SEGMENTS
 from mmdft.diagnostics import token_probabilities
 from mmdft.errors import ConfigError, DataError, ModelError
+from mmdft.inspection.inspect import Inspection, Shown, inspect, token_runs
+from mmdft.inspection.page import packs_of, page_html, token_details
+from mmdft.inspection.text import text_form
 from mmdft.model import load_model
 from mmdft.records import ImageRef, Rendered
 
