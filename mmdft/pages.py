@@ -15,7 +15,7 @@ def render_page(package: str, name: str, **values: Any) -> str:
     """The page `templates/NAME.html.jinja` of a package, with its NAME.css and NAME.js.
 
     Text among the values never becomes markup. The template has `style`, `script` and
-    `script_hash` beside them; by the last the page allows this script alone, whatever the data holds.
+    `script_hash` beside them; by the last the page allows this script alone, whatever it holds.
     """
     environment = Environment(
         loader=PackageLoader(package, "templates"),
