@@ -41,8 +41,8 @@ from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput
 from mmdft.answer_loss import answer_loss
 from mmdft.data.collate import IGNORE, collate_training
 from mmdft.data.figures import draw
-from mmdft.data.images import pixel_budget
 from mmdft.data.render import render
+from mmdft.data.vision import pixel_budget
 from mmdft.files import write_json, write_text
 from mmdft.objectives import Tokens, dft
 from mmdft.records import Example, ImageRef, Rendered, Turn

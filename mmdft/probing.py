@@ -19,8 +19,8 @@ from transformers import TrainerCallback
 
 from mmdft.config import RunConfig
 from mmdft.data.dataset import RenderedDataset, load_examples
-from mmdft.data.images import pixel_budget
 from mmdft.data.streaming import StreamedDataset
+from mmdft.data.vision import pixel_budget
 from mmdft.diagnostics import histogram, probability_png, token_probabilities
 from mmdft.errors import ConfigError
 from mmdft.files import read_json, write_bytes, write_json

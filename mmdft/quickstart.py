@@ -20,7 +20,7 @@ from typing import Any
 from mmdft.config import RunConfig
 from mmdft.data.dataset import RenderedDataset, load_examples
 from mmdft.data.figures import write_figures
-from mmdft.data.images import pixel_budget
+from mmdft.data.vision import pixel_budget
 from mmdft.diagnostics import histogram, token_probabilities
 from mmdft.evals.benchmarks import benchmark_named
 from mmdft.evals.report import report_markdown, write_report

@@ -23,8 +23,8 @@ from transformers import (
 
 from mmdft.config import RunConfig
 from mmdft.data.dataset import RenderedDataset, RenderedRows
-from mmdft.data.images import pixel_budget
 from mmdft.data.packing import PackedDataset, packed_positions
+from mmdft.data.vision import pixel_budget
 from mmdft.errors import ConfigError
 from mmdft.files import read_json, read_jsonl, write_json
 from mmdft.memory import keep_freed_memory

@@ -16,11 +16,11 @@ from PIL import Image
 from mmdft.config import RunConfig
 from mmdft.data.collate import collate_training
 from mmdft.data.dataset import BadRow, RenderedDataset, load_examples, write_quarantine
-from mmdft.data.images import PixelBudget
 from mmdft.data.leaks import Leak, leaks
 from mmdft.data.packing import Positions, collate_packed
 from mmdft.data.render import render
 from mmdft.data.streaming import Quarantine, StreamedDataset
+from mmdft.data.vision import PixelBudget
 from mmdft.errors import ConfigError, DataError
 from mmdft.evals.benchmarks import benchmark_named
 from mmdft.files import write_jsonl

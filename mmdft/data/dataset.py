@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from torch.utils.data import Dataset
 
 from mmdft.config import DataConfig, SourceConfig
-from mmdft.data.images import PixelBudget, open_image, own_budget
+from mmdft.data.images import open_image
 from mmdft.data.mixtures import (
     duplicates,
     held_out,
@@ -25,9 +25,10 @@ from mmdft.data.mixtures import (
     repeated,
     repeated_ids,
 )
-from mmdft.data.render import KEPT_TOKENS, kept_tokens, num_tokens, render, render_text
+from mmdft.data.render import KEPT_TOKENS, kept_tokens, render, render_tokens
 from mmdft.data.segments import SEGMENTS
 from mmdft.data.sources import Origin, parse_row, row_id, to_example
+from mmdft.data.vision import PixelBudget
 from mmdft.errors import DataError
 from mmdft.files import write_jsonl
 from mmdft.records import Example, Rendered
@@ -270,11 +271,9 @@ def _check(
         row = parse_row(row)
         name = row_id(row, origin)
         example = to_example(row, origin, source.format)
-        ids, mask, codes = render_text(
-            example.turns, processor, generate=False, answer=example.answer
-        )
         sizes = [open_image(ref).size for ref in example.images]
-        length = num_tokens(ids, sizes, own_budget(example, budget))
+        tokens = render_tokens(example, sizes, processor, budget)
+        mask, codes, length = tokens.mask, tokens.segments, len(tokens.ids)
         if length > config.max_length:
             excess = length - config.max_length
             kept = kept_tokens(mask, excess) if config.truncate == "answer" else None

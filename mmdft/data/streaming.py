@@ -19,7 +19,6 @@ from torch.utils.data import Dataset
 
 from mmdft.config import DataConfig, SourceConfig
 from mmdft.data.dataset import BadRow, bad_row, too_long
-from mmdft.data.images import PixelBudget
 from mmdft.data.mixtures import picked, repeated, unpicked
 from mmdft.data.render import render
 from mmdft.data.sources import (
@@ -30,6 +29,7 @@ from mmdft.data.sources import (
     row_id,
     to_example,
 )
+from mmdft.data.vision import PixelBudget
 from mmdft.errors import DataError
 from mmdft.files import drop_cut_line, read_jsonl
 from mmdft.records import Example, Rendered

@@ -12,9 +12,10 @@ from torch import nn
 from transformers import GenerationConfig
 
 from mmdft.config import EvaluationConfig
+from mmdft.data.chat import render_text
 from mmdft.data.collate import collate_generation
-from mmdft.data.images import PixelBudget
-from mmdft.data.render import render_prompt, render_text
+from mmdft.data.render import render_prompt
+from mmdft.data.vision import PixelBudget
 from mmdft.errors import DataError
 from mmdft.records import Example, Prediction, Rendered
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from mmdft.config import BenchmarkConfig, RunConfig
-from mmdft.data.images import PixelBudget, pixel_budget
+from mmdft.data.vision import PixelBudget, pixel_budget
 from mmdft.errors import ConfigError
 from mmdft.evals.benchmarks import benchmark_named
 from mmdft.evals.generate import generate

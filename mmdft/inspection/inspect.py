@@ -22,12 +22,13 @@ from transformers import AutoConfig
 from mmdft.config import ModelConfig, RunConfig
 from mmdft.data.collate import collate_training
 from mmdft.data.dataset import BadRow, RenderedDataset
-from mmdft.data.images import PixelBudget, fit, open_image, own_budget, pixel_budget
+from mmdft.data.images import open_image
 from mmdft.data.packing import PACKED_FAMILIES, PackedDataset, Positions, packed_positions
 from mmdft.data.render import KEPT_TOKENS
 from mmdft.data.segments import SEGMENTS
 from mmdft.data.sources import parse_row, read_rows, row_id, to_example
 from mmdft.data.streaming import StreamedDataset
+from mmdft.data.vision import PixelBudget, fit, own_budget, pixel_budget
 from mmdft.errors import ConfigError, DataError, ModelError
 from mmdft.head import answer_logp
 from mmdft.model import ADAPTER_FILE, load_model, load_processor

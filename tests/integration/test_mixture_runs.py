@@ -8,7 +8,7 @@ from transformers import TrainerCallback
 
 from mmdft import load_config, train
 from mmdft.data.figures import write_figures
-from mmdft.data.images import pixel_budget
+from mmdft.data.vision import pixel_budget
 from mmdft.files import read_json, read_jsonl
 from mmdft.model import load_processor
 from mmdft.training_data import load_data

@@ -5,9 +5,9 @@ import torch
 
 from mmdft.config import SourceConfig
 from mmdft.data.figures import write_figures
-from mmdft.data.images import pixel_budget
 from mmdft.data.render import render, render_prompt
 from mmdft.data.sources import read_rows, to_example
+from mmdft.data.vision import pixel_budget
 from mmdft.evals.benchmarks import benchmark_named
 
 

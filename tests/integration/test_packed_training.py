@@ -12,9 +12,9 @@ from transformers.modeling_flash_attention_utils import prepare_fa_kwargs_from_p
 from mmdft import load_config, train
 from mmdft.data.collate import collate_training
 from mmdft.data.figures import draw, write_figures
-from mmdft.data.images import pixel_budget
 from mmdft.data.packing import collate_packed, packed_positions
 from mmdft.data.render import render
+from mmdft.data.vision import pixel_budget
 from mmdft.errors import ModelError
 from mmdft.files import read_json, read_jsonl
 from mmdft.head import forward_answers

@@ -20,8 +20,8 @@ from transformers import (
 from mmdft.answer_loss import SUMS
 from mmdft.data.collate import collate_training
 from mmdft.data.figures import draw
-from mmdft.data.images import pixel_budget
 from mmdft.data.render import render
+from mmdft.data.vision import pixel_budget
 from mmdft.errors import ConfigError, DataError, ModelError
 from mmdft.head import answer_projection, answer_targets, check_projection, forward_answers
 from mmdft.objectives import (

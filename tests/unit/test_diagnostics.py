@@ -15,7 +15,7 @@ from mmdft.config import ModelConfig, SourceConfig
 from mmdft.config_loading import load_config
 from mmdft.data.collate import collate_training
 from mmdft.data.dataset import RenderedDataset, load_examples
-from mmdft.data.images import pixel_budget
+from mmdft.data.vision import pixel_budget
 from mmdft.diagnostics import EDGES, histogram, probability_png, token_probabilities
 from mmdft.model import load_model
 

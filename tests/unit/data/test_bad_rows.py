@@ -19,8 +19,9 @@ from PIL import Image
 
 from mmdft.config import DataConfig, SourceConfig
 from mmdft.data.dataset import load_examples
-from mmdft.data.images import open_image, pixel_budget
+from mmdft.data.images import open_image
 from mmdft.data.render import render
+from mmdft.data.vision import pixel_budget
 from mmdft.records import Example
 
 Load = Callable[[str], Any]

@@ -13,8 +13,8 @@ from PIL import Image
 
 from mmdft.config import DataConfig, SourceConfig
 from mmdft.data.dataset import BadRow, RenderedDataset, load_examples, write_quarantine
-from mmdft.data.images import pixel_budget
 from mmdft.data.render import render
+from mmdft.data.vision import pixel_budget
 from mmdft.errors import DataError
 from mmdft.files import read_jsonl
 from mmdft.records import Example

@@ -19,9 +19,9 @@ from mmdft.config import SourceConfig, template_parts
 from mmdft.config_loading import load_config
 from mmdft.data.fields import Origin, mapped_fields, row_id, without_thinking
 from mmdft.data.formats import FORMATS, detect, format_of
-from mmdft.data.images import pixel_budget
 from mmdft.data.render import render
 from mmdft.data.sources import origin_of, to_example
+from mmdft.data.vision import pixel_budget
 from mmdft.errors import ConfigError, DataError
 from mmdft.records import Example, ImageRef, Role, Turn
 

@@ -18,7 +18,8 @@ from hypothesis import example as explicit
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from mmdft.data.images import PixelBudget, fit, open_image, pixel_budget
+from mmdft.data.images import open_image
+from mmdft.data.vision import PixelBudget, fit, pixel_budget
 from mmdft.errors import DataError, ModelError
 from mmdft.records import ImageRef
 

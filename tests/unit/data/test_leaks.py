@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw
 
 from mmdft.config import RunConfig
 from mmdft.data.figures import write_figures
-from mmdft.data.images import pixel_budget
 from mmdft.data.leaks import Leak, difference_hash, leaks, words_of
+from mmdft.data.vision import pixel_budget
 from mmdft.errors import DataError
 from mmdft.evals.benchmarks import benchmark_named
 from mmdft.records import Example, ImageRef, Turn

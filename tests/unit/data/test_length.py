@@ -13,10 +13,10 @@ from PIL import Image
 from mmdft.config import DataConfig, SourceConfig
 from mmdft.config_loading import load_config
 from mmdft.data.dataset import Loaded, RenderedDataset, load_examples
-from mmdft.data.images import pixel_budget
 from mmdft.data.render import kept_tokens
 from mmdft.data.segments import END_OF_TURN, SEGMENTS
 from mmdft.data.streaming import StreamedDataset
+from mmdft.data.vision import pixel_budget
 from mmdft.errors import ConfigError, DataError
 from mmdft.records import Rendered
 

@@ -15,7 +15,6 @@ from PIL import Image
 
 from mmdft.config import DataConfig, SourceConfig
 from mmdft.data.dataset import BadRow, Loaded, load_examples
-from mmdft.data.images import pixel_budget
 from mmdft.data.mixtures import (
     duplicates,
     held_out,
@@ -25,6 +24,7 @@ from mmdft.data.mixtures import (
     repeated_ids,
 )
 from mmdft.data.streaming import StreamedDataset
+from mmdft.data.vision import pixel_budget
 from mmdft.errors import DataError
 from mmdft.records import Example, ImageRef, Turn
 
@@ -179,7 +179,7 @@ def test_streamed_rows_are_those_of_loaded_ones(
     assert len(rows) == 9 + 20 + 4 + 9 and rows.num_different == 6 + 10 + 4 + 9
     assert isinstance(rows.places[2], range)  # nothing is kept of a source that is taken as it is
     assert rows.places[1].itemsize * len(rows.places[1]) == 160  # type: ignore[union-attr]
-    shards = {rows._row(index)[1].file.name for index in range(9, 29)}
+    shards = {rows.row(index)[1].file.name for index in range(9, 29)}
     assert shards == {"shard_a.jsonl", "shard_b.jsonl"}
 
 

@@ -19,9 +19,10 @@ from PIL import Image
 from transformers import AutoProcessor, ByT5Tokenizer
 
 from mmdft.config import SourceConfig
-from mmdft.data.images import PixelBudget, pixel_budget
-from mmdft.data.render import num_tokens, render, render_prompt, render_text
+from mmdft.data.chat import render_text
+from mmdft.data.render import render, render_prompt, render_tokens
 from mmdft.data.sources import read_rows, to_example
+from mmdft.data.vision import PixelBudget, pixel_budget
 from mmdft.errors import DataError, ModelError
 from mmdft.records import Example, ImageRef, Rendered, Role, Turn
 from mmdft.tiny import DEFAULT_SYSTEM
@@ -182,9 +183,9 @@ def test_masks_and_special_tokens_are_the_templates(
     assert rendered.image_tokens == tuple(i == model.image_token_id for i in rendered.ids)
     sizes = [SIZE_OF[ref] for ref in conversation.images]
     assert sum(rendered.image_tokens) == sum(budget.num_tokens(*size) for size in sizes)
-    # The sentence by which over-long rows are found before their images are processed.
-    ids, _, _ = render_text(conversation.turns, model, generate=False)
-    assert num_tokens(ids, sizes, budget) == len(rendered.ids)
+    # What lengths are known by before an image is decoded.
+    tokens = render_tokens(conversation, sizes, model, budget)
+    assert tokens == replace(rendered, images={})
 
 
 @pytest.mark.parametrize("family", FAMILIES)

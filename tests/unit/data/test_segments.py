@@ -16,11 +16,11 @@ from transformers import AutoProcessor, Qwen2_5_VLConfig
 
 from mmdft.config import SourceConfig
 from mmdft.data.collate import collate_training
-from mmdft.data.images import pixel_budget
 from mmdft.data.packing import collate_packed, packed_positions
 from mmdft.data.render import render, render_prompt
 from mmdft.data.segments import SEGMENTS, reply_codes, reply_spans
 from mmdft.data.sources import join_reply, read_rows, to_example
+from mmdft.data.vision import pixel_budget
 from mmdft.records import Example, Rendered, Turn
 
 FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")

@@ -20,8 +20,9 @@ from rich.console import Console
 
 from mmdft.config import RunConfig
 from mmdft.data.dataset import RenderedDataset, load_examples
-from mmdft.data.images import fit, open_image
+from mmdft.data.images import open_image
 from mmdft.data.segments import SEGMENTS
+from mmdft.data.vision import fit
 from mmdft.diagnostics import token_probabilities
 from mmdft.errors import ConfigError, DataError, ModelError
 from mmdft.inspection.inspect import Inspection, Shown, inspect, token_runs
