@@ -131,3 +131,5 @@ class Family:
     key: tuple[str, ...]
     ranges: Ranges
     ood_ranges: Ranges
+    min_size: int = 112
+    """the smallest side in pixels at which its labels are legible"""

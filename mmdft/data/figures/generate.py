@@ -11,6 +11,7 @@ from random import Random
 from mmdft.data.figures.canvas import Canvas
 from mmdft.data.figures.families import FAMILIES
 from mmdft.data.figures.figure import SPLITS, STYLES, Family, Figure, Params
+from mmdft.data.figures.looks import grained, styled
 from mmdft.data.figures.questions import OOD_QUESTIONS, QUESTIONS
 from mmdft.errors import DataError
 
@@ -34,7 +35,7 @@ def draw(family: str, *, seed: int, index: int, split: str = "train", size: int 
         index: numbers the figures of a set, from 0.
         split: "train", "validation" and "test" never share a figure; "ood" has other ranges,
             questions and looks, listed in `mmdft.data.figures.families`.
-        size: the side of the picture in pixels, from 56 to 1024.
+        size: the side of the picture in pixels, from 56 to 1024; at least the family's `min_size`.
 
     Raises:
         DataError: an argument is not one of these; the message names the mend.
@@ -50,10 +51,13 @@ def draw(family: str, *, seed: int, index: int, split: str = "train", size: int 
     params = _sample(entry, rng, split)
     questions = (OOD_QUESTIONS if split == "ood" else QUESTIONS)[family]
     solution = entry.solve(params)
-    canvas = Canvas(size, STYLES[params["style"]])
+    style = STYLES[params["style"]]
+    look = params.get("look")
+    canvas = Canvas(max(size, entry.min_size), styled(style, look) if look else style)
     entry.paint(canvas, params)
+    image = canvas.finish()
     return Figure(
-        image=canvas.finish(),
+        image=grained(image, look) if look else image,
         question=rng.choice(questions).format(**params),
         reasoning=solution.reasoning,
         answer=solution.answer,

@@ -6,7 +6,10 @@ parameters of the figure.
 
 from __future__ import annotations
 
-QUESTIONS: dict[str, tuple[str, ...]] = {
+from mmdft.data.figures.chart_questions import CHART_QUESTIONS, OOD_CHART_QUESTIONS
+from mmdft.data.figures.geometry_questions import GEOMETRY_QUESTIONS, OOD_GEOMETRY_QUESTIONS
+
+_BASIC: dict[str, tuple[str, ...]] = {
     "triangle_perimeter": (
         "What is the perimeter of the triangle?",
         "Find the perimeter of the triangle.",
@@ -120,7 +123,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-OOD_QUESTIONS: dict[str, tuple[str, ...]] = {
+_OOD_BASIC: dict[str, tuple[str, ...]] = {
     "triangle_perimeter": (
         "Give the distance around this triangle.",
         "Add up the sides of the shape. What do you get?",
@@ -210,3 +213,6 @@ OOD_QUESTIONS: dict[str, tuple[str, ...]] = {
         "This pie has how many empty slices?",
     ),
 }
+
+QUESTIONS = {**_BASIC, **GEOMETRY_QUESTIONS, **CHART_QUESTIONS}
+OOD_QUESTIONS = {**_OOD_BASIC, **OOD_GEOMETRY_QUESTIONS, **OOD_CHART_QUESTIONS}

@@ -11,11 +11,24 @@ from typing import Any
 
 from PIL.Image import Image
 
-from mmdft.data.figures.families import FAMILIES
+from mmdft.data.figures.chart_families import CHART_FAMILIES
+from mmdft.data.figures.families import BASIC_FAMILIES, FAMILIES
 from mmdft.data.figures.figure import Figure
 from mmdft.data.figures.generate import check_family, check_size, check_split, draw
+from mmdft.data.figures.geometry_families import GEOMETRY_FAMILIES
+from mmdft.data.figures.noise import wrong_answer, wrong_step
+from mmdft.data.figures.options import options_for
 from mmdft.errors import DataError
 from mmdft.files import write_bytes, write_jsonl
+
+NOISE_KINDS = ("mismatch", "wrong_step", "wrong_answer")
+
+GROUPS = {
+    "basic": tuple(BASIC_FAMILIES),
+    "geometry": tuple(GEOMETRY_FAMILIES),
+    "charts": tuple(CHART_FAMILIES),
+}
+"""Families that can be asked for together."""
 
 _TRIES = 1000
 
@@ -29,6 +42,8 @@ def write_figures(
     families: Sequence[str] | None = None,
     size: int = 112,
     noise: float = 0.0,
+    noise_kind: str = "mismatch",
+    choices: float = 0.0,
 ) -> Path:
     """Write `num` figures of a split, families taking turns, and return the JSONL's path.
 
@@ -42,18 +57,28 @@ def write_figures(
         num: how many figures, in all families together.
         split: "train", "validation", "test" or "ood".
         seed: names the set.
-        families: which families, in turn; all of them if None.
-        size: the side of the pictures in pixels, from 56 to 1024.
-        noise: the share of rows, chosen at random, whose reasoning and answer are those of
-            another figure of the family: well-formed, and wrong. They have `"noisy": true` in
-            their `meta`. For training data; what is scored against should have none.
+        families: which families, in turn, or the names of GROUPS; all of them if None.
+        size: the side of the pictures in pixels, from 56 to 1024; no less than a family needs.
+        noise: the share of rows, chosen at random, whose demonstration is wrong on purpose. They
+            have `"noisy": true` in their `meta`. For training data; what is scored against should
+            have none.
+        noise_kind: how they are wrong. mismatch: reasoning and answer are those of another figure
+            of the family. wrong_step: one result of the reasoning is altered, and what follows is
+            computed from it. wrong_answer: the reasoning is right, the answer is not. Of the last
+            two, `meta` has `noise_kind`, and `gold`, the right answer; a chain in which no step
+            can be altered gets a wrong answer, and `noise_kind` says so.
+        choices: the share of rows with an open question, chosen at random, that get four options.
 
     Raises:
         DataError: an argument is wrong, or the folder cannot be written.
     """
     check_split(split)
     check_size(size)
-    names = list(FAMILIES) if families is None else list(families)
+    names = [
+        name
+        for asked in (FAMILIES if families is None else families)
+        for name in GROUPS.get(asked, (asked,))
+    ]
     for name in names:
         check_family(name)
     if not names:
@@ -62,6 +87,10 @@ def write_figures(
         raise DataError(f"a figure family is named twice in: {', '.join(names)}")
     if not 0 <= noise < 1:
         raise DataError(f"noise must be from 0 to below 1, got {noise}")
+    if noise_kind not in NOISE_KINDS:
+        raise DataError(f"noise kind must be one of {', '.join(NOISE_KINDS)}, got {noise_kind!r}")
+    if not 0 <= choices <= 1:
+        raise DataError(f"choices must be from 0 to 1, got {choices}")
     if num < 1:
         raise DataError(f"num must be 1 or more, got {num}")
     path = out / f"{split}.jsonl"
@@ -75,6 +104,8 @@ def write_figures(
                 seed=seed,
                 size=size,
                 noise=noise,
+                noise_kind=noise_kind,
+                choices=choices,
             )
             for i in range(num)
         ]
@@ -85,31 +116,61 @@ def write_figures(
 
 
 def _write_row(
-    out: Path, *, family: str, index: int, split: str, seed: int, size: int, noise: float
+    out: Path,
+    *,
+    family: str,
+    index: int,
+    split: str,
+    seed: int,
+    size: int,
+    noise: float,
+    noise_kind: str,
+    choices: float,
 ) -> dict[str, Any]:
     figure = draw(family, seed=seed, index=index, split=split, size=size)
-    noisy = Random(f"noise:{family}:{split}:{seed}:{index}").random() < noise
-    shown = _other(figure, seed=seed, index=index, split=split) if noisy else figure
+    name = f"{family}:{split}:{seed}:{index}"
+    noisy = Random(f"noise:{name}").random() < noise
+    reasoning, answer, kind = figure.reasoning, figure.answer, noise_kind
+    if noisy and kind == "mismatch":
+        other = _other(figure, seed=seed, index=index, split=split)
+        reasoning, answer = other.reasoning, other.answer
+    elif noisy:
+        reasoning, answer, kind = _wrong(figure, kind, Random(f"{noise_kind}:{name}"))
+    rng = Random(f"choices:{name}")
+    options = figure.choices
+    if not options and rng.random() < choices:
+        options = options_for(figure.answer, figure.reasoning, answer, rng)
     png = encode_png(figure.image)
     digest = blake2b(png, digest_size=6).hexdigest()
-    name = f"images/{split}/{family}-{digest}.png"
-    target = out / name
+    image = f"images/{split}/{family}-{digest}.png"
+    target = out / image
     if not (target.is_file() and target.read_bytes() == png):
         write_bytes(target, png)
     row: dict[str, Any] = {
         "id": f"{family}-{split}-{seed}-{index}",
-        "images": [name],
+        "images": [image],
         "question": figure.question,
-        "reasoning": shown.reasoning,
-        "answer": shown.answer,
+        "reasoning": reasoning,
+        "answer": answer,
     }
-    if figure.choices:
-        row["choices"] = list(figure.choices)
+    if options:
+        row["choices"] = list(options)
     row["category"] = family
     row["meta"] = {"split": split, "seed": seed, "params": figure.params}
     if noisy:
         row["meta"]["noisy"] = True
+    if noisy and noise_kind != "mismatch":
+        row["meta"] |= {"noise_kind": kind, "gold": figure.answer}
     return row
+
+
+def _wrong(figure: Figure, kind: str, rng: Random) -> tuple[str, str, str]:
+    """Wrong reasoning and answer, and in which way they are wrong."""
+    if kind == "wrong_step":
+        found = wrong_step(figure.reasoning, figure.answer, rng)
+        if found is not None and (not figure.choices or found[1] in figure.choices):
+            return *found, kind
+    return *wrong_answer(figure.reasoning, figure.answer, figure.choices, rng), "wrong_answer"
 
 
 def _other(figure: Figure, *, seed: int, index: int, split: str) -> Figure:

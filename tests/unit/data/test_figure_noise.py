@@ -1,0 +1,144 @@
+"""Demonstrations that are wrong on purpose, and options: exact examples, and all families."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import pytest
+from PIL import Image
+
+from mmdft.config import SourceConfig
+from mmdft.data.figures import FAMILIES, draw, write_figures
+from mmdft.data.figures.noise import num_false, results, wrong_answer, wrong_step
+from mmdft.data.figures.options import options_for
+from mmdft.data.figures.writer import GROUPS, NOISE_KINDS
+from mmdft.data.sources import read_rows, to_example
+from mmdft.errors import DataError
+from mmdft.evals.rules.figures import exact
+from mmdft.files import read_jsonl
+from mmdft.records import Prediction
+
+CHAIN = "Values: 3, 4. 3 x 4 = 12. 12 / 2 = 6."
+
+
+def test_a_wrong_step_is_carried_on() -> None:
+    found = {wrong_step(CHAIN, "6", Random(seed)) for seed in range(60)}
+    # 12 becomes an even number; or the last result is wrong by itself.
+    assert ("Values: 3, 4. 3 x 4 = 14. 14 / 2 = 7.", "7") in found
+    assert ("Values: 3, 4. 3 x 4 = 12. 12 / 2 = 8.", "8") in found
+    assert None not in found
+    assert all(num_false(chain) == 1 for chain, _ in found)  # type: ignore[misc]
+
+
+def test_a_chain_without_a_step_to_alter() -> None:
+    assert wrong_step("Values: red 3. 3 is the most. The bar is red.", "red", Random(0)) is None
+
+
+def test_a_wrong_answer_leaves_the_steps_alone() -> None:
+    chain, answer = wrong_answer(CHAIN, "6", (), Random(0))
+    assert chain == CHAIN and answer != "6" and 1 <= int(answer) <= 11
+    said = "Values: red 3, blue 5. 5 is the most. The bar is blue."
+    assert wrong_answer(said, "blue", ("red", "blue"), Random(0)) == (
+        "Values: red 3, blue 5. 5 is the most. The bar is red.",
+        "red",
+    )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_can_be_wrong_in_every_way(family: str, tmp_path: Path) -> None:
+    kinds: Counter[str] = Counter()
+    for kind in NOISE_KINDS:
+        path = write_figures(
+            tmp_path / kind,
+            num=12,
+            split="train",
+            families=[family],
+            size=56,
+            noise=0.7,
+            noise_kind=kind,
+            choices=0.5,
+        )
+        for index, (_, row) in enumerate(read_jsonl(path)):
+            right = draw(family, seed=0, index=index, size=56)
+            options = row.get("choices", [row["answer"]])
+            assert row["answer"] in options and len(set(options)) == len(options)
+            assert "choices" not in row or right.answer in options
+            if not row["meta"].get("noisy"):
+                assert (row["answer"], row["reasoning"]) == (right.answer, right.reasoning)
+                continue
+            assert row["answer"] != right.answer
+            if kind == "mismatch":
+                assert "gold" not in row["meta"] and num_false(row["reasoning"]) == 0
+                continue
+            told = row["meta"]["noise_kind"]
+            assert row["meta"]["gold"] == right.answer
+            assert num_false(row["reasoning"]) == (told == "wrong_step")
+            assert told in (kind, "wrong_answer")
+            kinds[told] += 1
+    assert kinds["wrong_answer"] and (kinds["wrong_step"] or not num_steps(family))
+
+
+def num_steps(family: str) -> int:
+    """Chains whose answer follows from a step that can be altered."""
+    if family in ("thales_leg", "tangent_length", "right_triangle"):
+        return 0  # the answer is a root, which the last step only squares
+    return len(results(draw(family, seed=0, index=0, size=56).reasoning))
+
+
+def test_options_are_what_one_may_get_wrong() -> None:
+    for seed in range(40):
+        options = options_for("6", CHAIN, "7", Random(seed))
+        assert len(set(options)) == 4 and {"6", "7", "12"} <= set(options)
+        assert all(int(option) > 0 for option in options)
+    assert {options_for("6", CHAIN, "6", Random(seed)).index("6") for seed in range(40)} == {
+        0,
+        1,
+        2,
+        3,
+    }
+
+
+def test_letter_and_text_of_an_option_are_both_right(tmp_path: Path) -> None:
+    path = write_figures(tmp_path, num=8, split="test", families=["notched_area"], choices=1.0)
+    for origin, row in read_rows(SourceConfig(path=path)):
+        example = to_example(row, origin, None)
+        assert len(example.choices) == 4
+        assert all(
+            f"({'ABCD'[i]}) {c}" in example.turns[0].text for i, c in enumerate(example.choices)
+        )
+        for index, choice in enumerate(example.choices):
+            for response in (f"Answer: {choice}", f"The answer is ({'ABCD'[index]})."):
+                verdict = exact(example, Prediction(id=example.id, response=response))
+                wanted = "correct" if choice == example.answer else "wrong"
+                assert verdict.status == wanted, (response, example.answer)
+
+
+def test_bad_arguments_and_groups(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="noise kind must be one of mismatch, wrong_step"):
+        write_figures(tmp_path, num=1, split="train", noise_kind="wrong")
+    with pytest.raises(DataError, match="choices must be from 0 to 1"):
+        write_figures(tmp_path, num=1, split="train", choices=1.5)
+    path = write_figures(tmp_path, num=30, split="train", families=["geometry", "bar_sum"])
+    asked = {row["category"] for _, row in read_jsonl(path)}
+    assert asked == {*GROUPS["geometry"], "bar_sum"}
+    assert sum(map(len, GROUPS.values())) == len(FAMILIES)
+
+
+SAMPLES = Path(__file__).parents[3] / "data" / "samples"
+
+
+def test_the_committed_sample_is_what_the_command_makes(tmp_path: Path) -> None:
+    made = write_figures(tmp_path, num=len(FAMILIES), split="train")
+    assert made.read_bytes() == (SAMPLES / "train.jsonl").read_bytes()
+    total = 0
+    for _, row in read_jsonl(made):
+        (image,) = row["images"]
+        with Image.open(tmp_path / image) as new, Image.open(SAMPLES / image) as old:
+            assert new.tobytes() == old.tobytes()
+    for file in SAMPLES.rglob("*"):
+        total += file.stat().st_size if file.is_file() else 0
+    assert total < 1_000_000
+    card = (SAMPLES / "README.md").read_text()
+    assert all(f"| `{family}` |" in card for family in FAMILIES)
