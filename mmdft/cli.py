@@ -23,9 +23,34 @@ if TYPE_CHECKING:
 
 # Written out here because the modules they come from are too slow to import for `--help`; a test
 # holds them equal.
-BENCHMARKS = ("figures", "mathvision", "dynamath")
-FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
+BENCHMARKS = (
+    "figures",
+    "jsonl",
+    "mathvista",
+    "mathverse",
+    "mathvision",
+    "wemath",
+    "dynamath",
+    "geometry3k",
+    "geoqa",
+    "logicvista",
+    "chartqa",
+    "chartqapro",
+    "charxiv",
+)
+FAMILIES = (
+    "qwen2_vl",
+    "qwen2_5_vl",
+    "qwen3_vl",
+    "qwen3_vl_thinking",
+    "smolvlm",
+    "idefics3",
+    "llava_onevision",
+    "internvl",
+    "gemma3",
+)
 SPLITS = ("train", "validation", "test", "ood")
+NOISE_KINDS = ("mismatch", "wrong_step", "wrong_answer")
 
 _MENDS: Mapping[int, str] = {
     errno.ENOSPC: "free some space, then run the same command again",
@@ -211,6 +236,53 @@ def inspect(
     _print_result({"path": str(out)}, found.summary, as_json)
 
 
+@cli.command()
+@_config_arguments
+@click.option("--ranks", type=click.IntRange(min=1), default=1, show_default=True, help="GPUs.")
+@click.option("--model", is_flag=True, help="Load the model, for the preflight.")
+@click.option(
+    "--num", type=click.IntRange(min=1), default=64, show_default=True, help="Its examples."
+)
+@click.option("--out", type=_any_path, help="Folder for check.json and the rows set aside.")
+@_json_option
+@_debug_option
+def check(
+    config: Path,
+    overrides: tuple[str, ...],
+    ranks: int,
+    model: bool,
+    num: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Read all the data that CONFIG trains on, and say what a run would do with it.
+
+    Every image is decoded, every row measured; no weights are loaded without --model, which adds
+    how probable the model finds its training tokens, and what that speaks for. Exit status 1 if a
+    training would refuse the data, or stop.
+
+    Example: mmdft check configs/train/NAME.yaml --ranks 8 --out runs/check
+    """
+    settings = _load(config, overrides)
+    if not settings.data.train:
+        _refuse(config, "data.train", "there is nothing to check; set data.train=[rows.jsonl]")
+    from mmdft.checking.check import check as run
+    from mmdft.checking.check import write
+
+    _hide_bars()
+    found = run(settings, ranks=ranks, with_model=model, num=num)
+    if out is not None:
+        write(found, out)
+    if as_json:
+        click.echo(json.dumps(found.summary, ensure_ascii=False))
+    else:
+        from mmdft.checking.text import text_form
+
+        click.echo(text_form(found))
+    if found.stops:
+        click.get_current_context().exit(1)
+
+
 @cli.command(name="eval")
 @_config_arguments
 @_json_option
@@ -272,31 +344,95 @@ def probe(config: Path, overrides: tuple[str, ...], out: Path, as_json: bool) ->
 @cli.command()
 @click.argument("predictions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--benchmark", type=click.Choice(BENCHMARKS), required=True)
-@click.option("--data", type=_existing, required=True, help="Folder of the benchmark's data.")
+@click.option(
+    "--data",
+    type=_any_path,
+    required=True,
+    help="The benchmark's data: a folder, a file, or hf://owner/name.",
+)
+@click.option("--split", help="Which split of a folder or of the hub. [default: the usual one]")
 @click.option("--rules", callback=_split, help="Rule sets, by commas. [default: the benchmark's]")
 @click.option("--out", type=_any_path, help="Verdicts. [default: beside PREDICTIONS]")
+@click.option(
+    "--export",
+    type=_any_path,
+    help="Also write the predictions as VLMEvalKit (.xlsx, .tsv) or lmms-eval (.jsonl) keeps them.",
+)
 @_json_option
 @_debug_option
 def score(
     predictions: Path,
     benchmark: str,
     data: Path,
+    split: str | None,
     rules: Sequence[str] | None,
     out: Path | None,
+    export: Path | None,
     as_json: bool,
 ) -> None:
-    """Give verdicts on the answers in the file PREDICTIONS, without a model."""
+    """Give verdicts on the answers in the file PREDICTIONS, without a model.
+
+    Its lines are {"id": ..., "response": ...}; the tables of VLMEvalKit (.xlsx, .tsv) and the
+    samples of lmms-eval (.jsonl) are taken as well.
+
+    Example: mmdft score answers.jsonl --benchmark mathvision --data FOLDER --rules official,strict
+    """
     if out is None:
         stem = predictions.name.removesuffix(".gz").removesuffix(".jsonl")
+        stem = stem.removesuffix(".xlsx").removesuffix(".tsv")
         out = predictions.with_name(f"{stem}.verdicts.jsonl")
     from mmdft.evals.scoring import score_file
 
-    summary = score_file(predictions, benchmark=benchmark, data=data, rules=rules, out=out)
+    summary = score_file(
+        predictions,
+        benchmark=benchmark,
+        data=data,
+        split=split,
+        rules=rules,
+        out=out,
+        export=export,
+    )
     if as_json:
         _print_result({"out": str(out)}, summary, as_json)
         return
     click.echo(out)
     _print_scores({benchmark: summary})
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, type=_any_path, metavar="RUN RUN...")
+@click.option("--baseline", help="The run that the others are compared with. [default: the first]")
+@click.option("--force", is_flag=True, help="Compare runs that are not alike, on common items.")
+@click.option("--out", type=_any_path, help="Folder for compare.html, compare.md, compare.json.")
+@_json_option
+@_debug_option
+def compare(
+    runs: tuple[Path, ...], baseline: str | None, force: bool, out: Path | None, as_json: bool
+) -> None:
+    """Compare evaluations on the same items: folders that `mmdft eval` wrote.
+
+    Scores with their intervals, paired differences to the baseline, categories, and the items that
+    flipped. Runs that differ in prompt, pixels, decoding or data are refused without --force.
+
+    Example: mmdft compare runs/eval-base runs/eval-sft runs/eval-dft --out runs/compare
+    """
+    if len(runs) < 2:
+        raise click.UsageError("a comparison needs two folders of mmdft eval, or more")
+    from mmdft.comparison.compare import compare as run
+    from mmdft.comparison.write import write_comparison
+
+    found = run(runs, baseline=baseline, force=force)
+    page = None if out is None else write_comparison(found, out)
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    from mmdft.comparison.text import text_form
+
+    if page is not None:
+        click.echo(page)
+    Console().print(text_form(found))
 
 
 @cli.command()
@@ -309,6 +445,17 @@ def score(
     "--size", type=click.IntRange(56, 1024), default=112, show_default=True, help="Pixels."
 )
 @click.option("--noise", type=float, default=0.0, show_default=True, help="Share of wrong rows.")
+@click.option(
+    "--noise-kind",
+    type=click.Choice(NOISE_KINDS),
+    default="mismatch",
+    show_default=True,
+    help="How they are wrong.",
+)
+@click.option(
+    "--choices", type=float, default=0.0, show_default=True, help="Share with four options."
+)
+@click.option("--sheet", type=_any_path, help="Also a picture (.png) of one figure of each kind.")
 @_json_option
 @_debug_option
 def figures(
@@ -319,14 +466,35 @@ def figures(
     families: Sequence[str] | None,
     size: int,
     noise: float,
+    noise_kind: str,
+    choices: float,
+    sheet: Path | None,
     as_json: bool,
 ) -> None:
-    """Draw geometry and charts with exact answers into the folder OUT."""
+    """Draw geometry and charts with exact answers into the folder OUT.
+
+    --families takes kinds of figure, or the groups basic, geometry and charts. Wrong rows have the
+    reasoning and answer of another figure (mismatch), one wrong step and what follows from it
+    (wrong_step), or a wrong answer alone (wrong_answer).
+    """
     from mmdft.data.figures import write_figures
 
     path = write_figures(
-        out, num=num, split=split, seed=seed, families=families, size=size, noise=noise
+        out,
+        num=num,
+        split=split,
+        seed=seed,
+        families=families,
+        size=size,
+        noise=noise,
+        noise_kind=noise_kind,
+        choices=choices,
     )
+    if sheet is not None:
+        from mmdft.data.figures import contact_sheet, encode_png
+        from mmdft.files import write_bytes
+
+        write_bytes(sheet, encode_png(contact_sheet(seed=seed)))
     _print_path(path, "path", as_json)
 
 
@@ -395,8 +563,9 @@ def _print_scores(benchmarks: Mapping[str, Mapping[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("benchmark", "rules", box=SIMPLE, padding=(0, 1), pad_edge=False)
-    for name in ("n", "correct %", "s.e.", "no answer", "unscored", "missing"):
+    table = Table("benchmark", box=SIMPLE, padding=(0, 1), pad_edge=False, show_edge=False)
+    table.add_column("rules", no_wrap=True)
+    for name in ("n", "correct %", "s.e.", "range", "no answer", "unscored"):
         table.add_column(name, justify="right", no_wrap=True)
     for label, scored in benchmarks.items():
         for rules, found in scored["rules"].items():
@@ -406,10 +575,22 @@ def _print_scores(benchmarks: Mapping[str, Mapping[str, Any]]) -> None:
                 Text(rules),
                 str(found["n"]),
                 *("-" if rate is None else f"{100 * rate:.1f}" for rate in rates),
+                # all unscored items wrong, all right
+                "-".join(f"{100 * end:.0f}" for end in found["range"]) if found["unscored"] else "",
                 *(str(found[name]) for name in ("no_answer", "unscored")),
-                str(scored["missing"]),
             )
     Console().print(table)
+    for label, scored in benchmarks.items():
+        if scored["partial"]:
+            click.echo(
+                f"{label} is partial: {scored['missing']} of {scored['n_benchmark']} items have "
+                "no prediction; they are not in the figures"
+            )
+        if scored["withheld"]:
+            click.echo(
+                f"{label}: {scored['withheld']} of {scored['n_predictions']} predictions are for "
+                "items whose gold is withheld; they are unscored"
+            )
 
 
 def _print_histogram(found: Mapping[str, Any]) -> None:

@@ -54,7 +54,21 @@ ObjectiveName = Literal[
 ]
 OBJECTIVE_NAMES: tuple[str, ...] = get_args(ObjectiveName)
 
-BenchmarkName = Literal["figures", "mathvision", "dynamath"]
+BenchmarkName = Literal[
+    "figures",
+    "jsonl",
+    "mathvista",
+    "mathverse",
+    "mathvision",
+    "wemath",
+    "dynamath",
+    "geometry3k",
+    "geoqa",
+    "logicvista",
+    "chartqa",
+    "chartqapro",
+    "charxiv",
+]
 BENCHMARK_NAMES: tuple[str, ...] = get_args(BenchmarkName)
 
 # The objectives' parameters and the range of each, bounds excluded; the defaults stand with the
@@ -236,6 +250,9 @@ class SourceConfig(_Section):
     missing."""
     image_root: UserPath | None = None
     """Folder that image paths in the rows start from; None is the file's own folder."""
+    allow_remote: bool = False
+    """Whether images given by an http or https address are fetched, once, into a cache. Off, such a
+    row is set aside: data decides then what this machine calls."""
     limit: Positive | None = None
     """Use only this many rows, from the top; None uses all."""
     shuffle: bool = False
@@ -533,7 +550,11 @@ class BenchmarkConfig(_Section):
     name: BenchmarkName
     """Which benchmark; it fixes the prompt and the official rule."""
     path: UserPath
-    """Folder of its data."""
+    """Its data: the folder as published, a file of it (JSON, JSONL, parquet, VLMEvalKit's .tsv), or
+    a dataset of the hub (hf://owner/name)."""
+    split: Annotated[str, Field(min_length=1)] | None = None
+    """Which split of a folder or of a dataset of the hub; None is the one that is there, and of the
+    hub the benchmark's usual one."""
     limit: Positive | None = None
     """Ask only this many items, from the top; None asks all."""
     label: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _-]*$")] | None = None

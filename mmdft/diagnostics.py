@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mmdft.data.collate import IGNORE, collate_training
 from mmdft.data.dataset import RenderedRows
+from mmdft.data.quarantine import usable
 from mmdft.head import forward_answers
 from mmdft.objectives import Tokens
 
@@ -43,6 +44,9 @@ def token_probabilities(
 
     Returns:
         Token ids (tokens,) int64 and their probabilities (tokens,) fp32, on the CPU.
+
+    Raises:
+        DataError: an example cannot be used.
     """
     seen: list[Tensor] = []
 
@@ -55,7 +59,7 @@ def token_probabilities(
     with _evaluating(model):
         for start in range(0, len(examples), batch_size):
             numbers = range(start, min(start + batch_size, len(examples)))
-            batch = collate_training([examples[number] for number in numbers], pad_id)
+            batch = collate_training([usable(examples[number]) for number in numbers], pad_id)
             # The first token of a row is never predicted.
             labels = batch["labels"][:, 1:]
             ids.append(labels[labels != IGNORE])

@@ -70,15 +70,15 @@ def parse_json(text: bytes) -> Any:
         if "\\ud" in decoded or "\\uD" in decoded:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8 text (byte {error.start})") from error
+        raise DataError(f"not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     except UnicodeEncodeError as error:
         raise DataError(
-            "an escape like \\ud800 is half a character; no tokenizer takes it"
+            "an escape like \\ud800 is half a character, which no tokenizer takes; write all of it"
         ) from error
     except RecursionError as error:
-        raise DataError("not usable JSON (nested too deeply)") from error
+        raise DataError("not usable JSON (nested too deeply); flatten it") from error
     except ValueError as error:
-        raise DataError(f"not valid JSON ({error})") from error
+        raise DataError(f"not valid JSON ({error}); mend that place") from error
     return value
 
 
@@ -118,7 +118,9 @@ def resolve_inside(root: Path, name: str) -> Path:
         inside, is_file = path.is_relative_to(root.resolve()), path.is_file()
     except (OSError, RuntimeError, ValueError) as error:
         # Too long, a loop of links, a null character: no file has such a name.
-        raise DataError(f"{shown!r}: not a file name ({error.__class__.__name__})") from error
+        raise DataError(
+            f"{shown!r}: not a file name ({error.__class__.__name__}); rename it"
+        ) from error
     if not inside:
         raise DataError(f"{shown}: lies outside of {root}; put the file below that folder")
     if not is_file:

@@ -23,7 +23,7 @@ from mmdft.answer_loss import (
     projected_loss,
     token_logp,
 )
-from mmdft.data.collate import IGNORE
+from mmdft.data.collate import IGNORE, model_inputs
 from mmdft.errors import ModelError
 from mmdft.objectives import Answers, BatchStatistics, Objective, SequenceObjective, sft
 
@@ -134,7 +134,9 @@ def check_projection(model: nn.Module, head: nn.Module, inputs: Mapping[str, Any
     few = {**inputs, "labels": labels.masked_fill(nth > 16, IGNORE)}
     ours = projected_logits(answer_projection(model, head, few))
     _, predicts = answer_targets(few["labels"])
-    theirs = model(**_model_inputs(few), logits_to_keep=predicts, use_cache=False).logits.float()
+    theirs = model(
+        **_model_inputs(model, few), logits_to_keep=predicts, use_cache=False
+    ).logits.float()
     apart = (ours - theirs.view_as(ours)).norm() / theirs.norm().clamp(min=1e-12)
     if apart > 0.03:
         raise ModelError(
@@ -197,7 +199,7 @@ def run_to_head(
         head.register_forward_hook(put, prepend=True),
     ]
     try:
-        return model(**_model_inputs(inputs), logits_to_keep=predicts, use_cache=False)
+        return model(**_model_inputs(model, inputs), logits_to_keep=predicts, use_cache=False)
     finally:
         for hook in hooks:
             hook.remove()
@@ -228,6 +230,5 @@ def _example_of(inputs: Mapping[str, Any]) -> Tensor:
     return torch.arange(len(ids), device=ids.device)[:, None].expand_as(ids)
 
 
-def _model_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    ours = ("labels", "segments", "reference_logp")
-    return {name: value for name, value in inputs.items() if name not in ours}
+def _model_inputs(model: nn.Module, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    return model_inputs(inputs, extract_model_from_parallel(model).config.model_type)

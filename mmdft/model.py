@@ -15,6 +15,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndByte
 from transformers.utils import is_bitsandbytes_available
 
 from mmdft.config import LoraSettings, ModelConfig
+from mmdft.data.proof import check_template
 from mmdft.errors import ModelError
 
 Part = Literal["vision", "projector", "language"]
@@ -22,12 +23,18 @@ ADAPTER_FILE = "adapter_config.json"
 
 
 def load_processor(config: ModelConfig) -> Any:
-    """The model's own `AutoProcessor`, from a folder or the hub.
+    """The model's own `AutoProcessor`, from a folder or the hub, its chat template proven.
 
     Raises:
-        ModelError: there is none; the message names `model.name` and the mend.
+        ModelError: there is none, or the loss mask cannot be proven with it; the message names
+            `model.name` and the mend.
     """
-    return _load(AutoProcessor, config, {})
+    processor = _load(AutoProcessor, config, {})
+    try:
+        check_template(processor)
+    except ModelError as error:
+        raise ModelError(f"model.name {config.name!r}: {error}") from error
+    return processor
 
 
 def load_model(config: ModelConfig) -> nn.Module:
@@ -49,15 +56,23 @@ def load_model(config: ModelConfig) -> nn.Module:
     if config.lora is not None:
         return add_lora(model, config.lora, config.freeze)
     freeze(model, config.freeze)
+    _freeze_unused(model)
     return model  # type: ignore[no-any-return]
+
+
+_VISION = ("visual", "vision_tower", "vision_model")
+_PROJECTOR = ("connector", "multi_modal_projector", "image_newline")
 
 
 def part_of(parameter: str) -> Part:
     """The part of the model that a parameter belongs to, by its dotted name."""
     names = parameter.split(".")
-    if "visual" not in names:
+    if any(name in _PROJECTOR for name in names):
+        return "projector"
+    if not any(name in _VISION for name in names):
         return "language"
-    # Qwen3-VL also projects intermediate layers, by `deepstack_merger_list`.
+    # The Qwen families project within `visual`; Qwen3-VL intermediate layers too, by
+    # `deepstack_merger_list`.
     return "projector" if any("merger" in name for name in names) else "vision"
 
 
@@ -74,6 +89,17 @@ def freeze(model: nn.Module, parts: Sequence[Part]) -> None:
     for name, parameter in model.named_parameters():
         if part_of(name) in parts:
             parameter.requires_grad_(False)
+
+
+def _freeze_unused(model: nn.Module) -> None:
+    """Take out of training what is in a model but not in its forward pass: DDP would wait for it.
+
+    LLaVA-OneVision looks at the vision tower's states as they are before the last norm.
+    """
+    if model.config.model_type == "llava_onevision":  # type: ignore[union-attr]
+        for name, parameter in model.named_parameters():
+            if "vision_tower.post_layernorm." in name:
+                parameter.requires_grad_(False)
 
 
 def add_lora(model: nn.Module, lora: LoraSettings, without: Sequence[Part]) -> nn.Module:
@@ -150,7 +176,7 @@ def _quantization() -> dict[str, Any]:
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=torch.bfloat16,
             # The answer head multiplies by the head's own weights; pixels are few and delicate.
-            llm_int8_skip_modules=["lm_head", "visual"],
+            llm_int8_skip_modules=["lm_head", *_VISION, *_PROJECTOR],
         ),
         "device_map": {"": PartialState().local_process_index},
     }

@@ -11,22 +11,24 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 from transformers import TrainerCallback
 
 from mmdft.config import RunConfig
-from mmdft.data.dataset import RenderedDataset, load_examples
+from mmdft.data.dataset import LoadedRow, RenderedDataset, load_examples
 from mmdft.data.streaming import StreamedDataset
-from mmdft.data.vision import pixel_budget
+from mmdft.data.vision import ImageBudget, pixel_budget
 from mmdft.diagnostics import histogram, probability_png, token_probabilities
 from mmdft.errors import ConfigError
 from mmdft.files import read_json, write_bytes, write_json
 from mmdft.model import load_model, load_processor
 from mmdft.provenance import fingerprint
 from mmdft.records import Example, Rendered
+
+_Item = TypeVar("_Item")
 
 FILE, CHART = "probabilities.json", "probabilities.png"
 
@@ -65,23 +67,19 @@ def probe(config: RunConfig, out: Path) -> dict[str, Any]:
     budget = pixel_budget(processor, config.data.min_pixels, config.data.max_pixels)
     if config.data.streaming:
         rows = StreamedDataset(config.data.train, config.data, processor, budget)
-        examples = streamed_probe(rows, config.data.probe_examples)
+        chosen = streamed_probe(rows, config.data.probe_examples)
     else:
         loaded = load_examples(config.data.train, config.data, processor, budget)
         if loaded.bad:
-            first = loaded.bad[0]
-            print(
-                f"set aside: {len(loaded.bad)} rows; "
-                f"the first: {first.source}:{first.row} (id {first.id}): {first.reason}",
-                file=sys.stderr,
-            )
-        examples = spread(loaded.examples, config.data.probe_examples)
+            print(f"set aside: {len(loaded.bad)} rows; the first: {loaded.bad[0]}", file=sys.stderr)
+        chosen = loaded_probe(loaded.rows, config.data.probe_examples, processor, budget)
+    examples = [row.example for row in chosen]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = load_model(settings).to(device)
     with _autocast(config, device):
         found = _measure(
             model,
-            RenderedDataset(examples, processor, budget),
+            RenderedDataset(chosen, processor, budget),
             config.training.per_device_eval_batch_size,
             device,
         )
@@ -92,18 +90,26 @@ def probe(config: RunConfig, out: Path) -> dict[str, Any]:
     return result
 
 
-def spread(examples: Sequence[Example], num: int) -> list[Example]:
-    """`num` of the examples, evenly spaced; all of them if there are fewer."""
-    num = min(num, len(examples))
-    return [examples[index * len(examples) // num] for index in range(num)]
+def spread(items: Sequence[_Item], num: int) -> list[_Item]:
+    """`num` of the items, evenly spaced; all of them if there are fewer."""
+    num = min(num, len(items))
+    return [items[index * len(items) // num] for index in range(num)]
 
 
-def streamed_probe(rows: StreamedDataset, num: int) -> list[Example]:
+def loaded_probe(
+    rows: Sequence[LoadedRow], num: int, processor: Any, budget: ImageBudget
+) -> list[LoadedRow]:
+    """`num` of the rows, evenly spaced, without those whose images cannot be decoded."""
+    chosen = spread(rows, num)
+    rendered = RenderedDataset(chosen, processor, budget)
+    return [row for place, row in enumerate(chosen) if isinstance(rendered[place], Rendered)]
+
+
+def streamed_probe(rows: StreamedDataset, num: int) -> list[LoadedRow]:
     """`num` of the rows, evenly spaced, without those that cannot be used."""
-    num = min(num, len(rows))
-    places = [index * len(rows) // num for index in range(num)]
-    examples = [rows.example(place) for place in places if isinstance(rows[place], Rendered)]
-    return [example for example in examples if isinstance(example, Example)]
+    found = [rows.loaded(place) for place in spread(range(len(rows)), num)]
+    loaded = [row for row in found if isinstance(row, LoadedRow)]
+    return loaded_probe(loaded, num, rows.processor, rows.budget)
 
 
 class ProbabilityFile(TrainerCallback):
@@ -131,7 +137,7 @@ class ProbabilityFile(TrainerCallback):
         self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any
     ) -> None:
         """Measure the untrained model; a run that is taken up again keeps what it has."""
-        if self.dataset.examples and state.global_step == 0 and "before" not in self.found:
+        if len(self.dataset) and state.global_step == 0 and "before" not in self.found:
             self._add("before", model, state.is_world_process_zero)
 
     def write_after(self, model: nn.Module, writes: bool) -> None:
@@ -141,7 +147,7 @@ class ProbabilityFile(TrainerCallback):
             model: as the Trainer holds it.
             writes: whether this is the rank that writes.
         """
-        if not self.dataset.examples:
+        if not len(self.dataset):
             return
         self._add("after", model, writes)
         if writes:

@@ -20,6 +20,7 @@ from typing import Any
 from mmdft.config import RunConfig
 from mmdft.data.dataset import RenderedDataset, load_examples
 from mmdft.data.figures import write_figures
+from mmdft.data.quarantine import usable
 from mmdft.data.vision import pixel_budget
 from mmdft.diagnostics import histogram, token_probabilities
 from mmdft.evals.benchmarks import benchmark_named
@@ -195,7 +196,7 @@ def _probabilities(out: Path, stages: Mapping[str, Stage]) -> dict[str, dict[str
         processor = load_processor(config.model)
         budget = pixel_budget(processor, None, None)
         loaded = load_examples([source], config.data, processor, budget)
-        rendered = list(RenderedDataset(loaded.examples, processor, budget))
+        rendered = [usable(row) for row in RenderedDataset(loaded.rows, processor, budget)]
         ids, p = token_probabilities(
             load_model(config.model), rendered, processor.tokenizer.pad_token_id
         )

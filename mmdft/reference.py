@@ -22,7 +22,8 @@ from torch.utils.data import Dataset
 from mmdft.answer_loss import Projection
 from mmdft.data.collate import collate_training
 from mmdft.data.dataset import RenderedRows
-from mmdft.errors import ConfigError
+from mmdft.data.quarantine import BadRow
+from mmdft.errors import ConfigError, DataError
 from mmdft.files import write_bytes
 from mmdft.head import answer_logp, answer_projection
 from mmdft.records import Rendered
@@ -59,8 +60,10 @@ def as_reference(model: nn.Module) -> Iterator[Any]:
         inner.train(was_training)
 
 
-class WithReference(Dataset[Rendered]):
+class WithReference(Dataset[Rendered | BadRow]):
     """Rendered examples with the reference's log-probability of each trained token.
+
+    A row that cannot be used stays a BadRow.
 
     Args:
         dataset: the examples.
@@ -76,8 +79,16 @@ class WithReference(Dataset[Rendered]):
     def __len__(self) -> int:
         return len(self.logp)
 
-    def __getitem__(self, index: int) -> Rendered:
-        return replace(self.dataset[index], reference_logp=tuple(self.logp[index].tolist()))
+    def __getitem__(self, index: int) -> Rendered | BadRow:
+        row = self.dataset[index]
+        if isinstance(row, BadRow):
+            return row
+        if not len(self.logp[index]):
+            raise DataError(
+                f"example {row.id}: has no reference log-probabilities, because it could not be "
+                "used when they were computed; start the run again in another output_dir"
+            )
+        return replace(row, reference_logp=tuple(self.logp[index].tolist()))
 
 
 def stored_reference(
@@ -127,14 +138,19 @@ def reference_logp(
         chunk_mb: memory for one chunk of logits, in MiB.
 
     Returns:
-        For each index (trained tokens,) fp32, on the CPU.
+        For each index (trained tokens,) fp32, on the CPU; none for a row that cannot be used.
     """
     found = []
     with as_reference(model.to(device)) as reference:
         head = reference.get_output_embeddings()
         for index in indices:
+            row = dataset[index]
+            if isinstance(row, BadRow):
+                # Training meets it again, and sets it aside.
+                found.append(torch.zeros(0))
+                continue
             # One at a time: nothing is padded, whatever the id.
-            batch = collate_training([dataset[index]], pad_id=0)
+            batch = collate_training([row], pad_id=0)
             inputs = {name: tensor.to(device) for name, tensor in batch.items()}
             found.append(answer_logp(reference, head, inputs, chunk_mb).logp.cpu())
     return found

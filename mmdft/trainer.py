@@ -22,7 +22,7 @@ from peft import PeftModel
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, RandomSampler, Sampler
 from transformers import Trainer
 
 from mmdft.answer_loss import SUMS, AnswerLoss
@@ -44,6 +44,7 @@ from mmdft.objectives import (
     sft,
 )
 from mmdft.reference import reference_projection
+from mmdft.sampling import ShuffledRows
 
 # Where every weight of a step is 0, so is its loss.
 _TINY = 1e-12
@@ -230,6 +231,14 @@ class DFTTrainer(Trainer):
             self._clipped, self._steps, self._log_time = self._clipped * 0, 0, now
         super().log(logs, start_time)
 
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
+        """The Trainer's sampler; where that shuffles, one of the same order and less memory."""
+        sampler: Sampler[int] | None = super()._get_train_sampler(train_dataset)
+        if type(sampler) is not RandomSampler:
+            return sampler
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return ShuffledRows(len(sampler), seed)
+
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         """Clip, and count the steps in which there was something to clip."""
         norm = super()._clip_grad_norm(model)
@@ -384,10 +393,15 @@ class DFTTrainer(Trainer):
             collate_fn=self.data_collator,
             num_workers=self.args.dataloader_num_workers,
         )
-        yield from loader
+        for batch in loader:
+            bad = batch.pop("bad_rows", [])
+            if bad:
+                self.set_aside(bad)
+            yield batch
         most = -(-len(range(0, len(dataset), ranks)) // size)
         for _ in range(most - len(loader)):
             batch = self.data_collator([dataset[0]])
+            batch.pop("bad_rows", None)
             yield {**batch, "labels": torch.full_like(batch["labels"], IGNORE)}
 
     def _check_projection(self, model: nn.Module, inputs: dict[str, Any]) -> None:

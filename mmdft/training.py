@@ -200,7 +200,7 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
             "objective": config.objective.name,
             "steps": trainer.state.global_step,
             "examples": len(data.rows),
-            "quarantined": num_quarantined(data, trainer.set_aside),
+            "quarantined": num_quarantined(trainer.set_aside),
             "parameters": parameters["all"]["total"],
             "trainable": parameters["all"]["trainable"],
             **last_logged(trainer.state.log_history),
@@ -249,10 +249,8 @@ def _announce(config: RunConfig, data: TrainingData, parameters: dict[str, dict[
         lines.append(f"answer tokens: {', '.join(tokens)}")
     lines.append(f"trained parameters: {parts}")
     if data.bad:
-        first = data.bad[0]
         lines.append(
-            f"set aside: {len(data.bad)} rows, all in quarantine.jsonl; "
-            f"the first: {first.source}:{first.row} (id {first.id}): {first.reason}"
+            f"set aside: {len(data.bad)} rows, all in quarantine.jsonl; the first: {data.bad[0]}"
         )
     lines += data.notes
     print("\n".join(lines), file=sys.stderr)

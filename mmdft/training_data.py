@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -15,16 +14,18 @@ from PIL import Image
 
 from mmdft.config import RunConfig
 from mmdft.data.collate import collate_training
-from mmdft.data.dataset import BadRow, RenderedDataset, load_examples, write_quarantine
+from mmdft.data.dataset import LoadedRow, RenderedDataset, load_examples
 from mmdft.data.leaks import Leak, leaks
+from mmdft.data.outline import opened_reasoning
 from mmdft.data.packing import Positions, collate_packed
+from mmdft.data.quarantine import BadRow, Quarantine, most_bad
 from mmdft.data.render import render
-from mmdft.data.streaming import Quarantine, StreamedDataset
-from mmdft.data.vision import PixelBudget
+from mmdft.data.streaming import StreamedDataset
+from mmdft.data.vision import ImageBudget
 from mmdft.errors import ConfigError, DataError
 from mmdft.evals.benchmarks import benchmark_named
 from mmdft.files import write_jsonl
-from mmdft.probing import spread, streamed_probe
+from mmdft.probing import loaded_probe, streamed_probe
 from mmdft.provenance import file_fingerprint, fingerprint
 from mmdft.records import Example, ImageRef, Rendered, Turn
 
@@ -41,7 +42,11 @@ class TrainingData:
     held_out: RenderedDataset | None
     bad: list[BadRow]
     """rows that were set aside, so far"""
-    probe: list[Example]
+    num_rows: int
+    """different rows that were read, or will be"""
+    num_bad: int
+    """those of them that are known to be bad"""
+    probe: list[LoadedRow]
     """what the token probabilities are measured on"""
     fingerprint: Mapping[str, str | int]
     notes: list[str]
@@ -50,7 +55,7 @@ class TrainingData:
     """training examples that are items of the configured benchmarks too; None if not looked for"""
 
 
-def load_data(config: RunConfig, processor: Any, budget: PixelBudget) -> TrainingData:
+def load_data(config: RunConfig, processor: Any, budget: ImageBudget) -> TrainingData:
     """Read the data of a run; bad rows are set aside by `data.on_bad_row`.
 
     Raises:
@@ -62,7 +67,7 @@ def load_data(config: RunConfig, processor: Any, budget: PixelBudget) -> Trainin
     notes: list[str] = []
     if config.data.validation and _validates(config):
         validation = load_examples(config.data.validation, config.data, processor, budget)
-        held_out = RenderedDataset(validation.examples, processor, budget)
+        held_out = RenderedDataset(validation.rows, processor, budget)
         bad = validation.bad
         notes += [f"validation: {note}" for note in validation.notes]
     if config.data.streaming:
@@ -73,6 +78,8 @@ def load_data(config: RunConfig, processor: Any, budget: PixelBudget) -> Trainin
             segments=None,
             held_out=held_out,
             bad=bad,
+            num_rows=rows.num_different,
+            num_bad=0,
             probe=streamed_probe(rows, config.data.probe_examples),
             fingerprint=file_fingerprint(source.path for source in rows.sources),
             notes=notes + ["streamed rows are not compared with the benchmarks"] * bool(asked),
@@ -97,12 +104,14 @@ def load_data(config: RunConfig, processor: Any, budget: PixelBudget) -> Trainin
                 "leave it out, or give the rows an answer or a reply form that tells it apart"
             )
     return TrainingData(
-        rows=RenderedDataset(loaded.examples, processor, budget),
+        rows=RenderedDataset(loaded.rows, processor, budget),
         lengths=loaded.lengths,
         segments=loaded.segments,
         held_out=held_out,
         bad=[*loaded.bad, *bad],
-        probe=spread(loaded.examples, config.data.probe_examples),
+        num_rows=loaded.num_rows,
+        num_bad=loaded.num_bad,
+        probe=loaded_probe(loaded.rows, config.data.probe_examples, processor, budget),
         fingerprint=fingerprint(loaded.examples),
         notes=[*loaded.notes, *notes],
         leaks=found if asked else None,
@@ -117,7 +126,8 @@ def _leaking(
     for chosen in config.evaluation.benchmarks:
         name = chosen.label or chosen.name
         try:
-            benchmarks[name] = benchmark_named(chosen.name).load(chosen.path, chosen.limit)
+            benchmark = benchmark_named(chosen.name)
+            benchmarks[name] = benchmark.load(chosen.path, chosen.limit, split=chosen.split)
         except DataError as error:
             if config.data.on_leak != "warn":
                 raise
@@ -161,32 +171,30 @@ def _validates(config: RunConfig) -> bool:
     return config.training.eval_strategy != "no" or bool(arguments.get("eval_on_start"))
 
 
-def quarantine(
-    run_dir: Path, config: RunConfig, data: TrainingData, rank: int
-) -> Quarantine | None:
+def quarantine(run_dir: Path, config: RunConfig, data: TrainingData, rank: int) -> Quarantine:
     """Write down the rows that were set aside; what is called with those that are met later."""
-    if not config.data.streaming:
-        if not rank:
-            write_quarantine(run_dir / "quarantine.jsonl", data.bad)
-            if data.leaks is not None:
-                write_jsonl(run_dir / "leaks.jsonl", (asdict(leak) for leak in data.leaks))
-        return None
+    if not rank and data.leaks is not None:
+        write_jsonl(run_dir / "leaks.jsonl", (asdict(leak) for leak in data.leaks))
     path = run_dir / ("quarantine.jsonl" if not rank else f"quarantine-{rank}.jsonl")
-    assert isinstance(data.rows, StreamedDataset)
-    # Sooner or later every rank meets every row.
-    allowed = math.ceil(config.data.max_bad_fraction * data.rows.num_different)
-    return Quarantine(path, allowed, config.data.on_bad_row == "raise", before=data.bad)
+    if not rank:
+        path.touch()
+    return Quarantine(
+        path,
+        # Sooner or later every rank meets every row.
+        allowed=most_bad(data.num_rows, config.data.max_bad_fraction),
+        raises=config.data.on_bad_row == "raise",
+        counted=data.num_bad,
+        before=data.bad if not rank else (),
+    )
 
 
-def num_quarantined(data: TrainingData, met: Quarantine | None) -> int:
+def num_quarantined(met: Quarantine) -> int:
     """Rows that were set aside, before and in training, by any rank; all ranks come here."""
-    if met is None:
-        return len(data.bad)
     return len(set(gather_object(sorted(met.known))))
 
 
 def training_batch(
-    rows: Sequence[Rendered | list[Rendered] | BadRow],
+    rows: Sequence[Rendered | BadRow | list[Rendered | BadRow]],
     pad_id: int,
     positions: Positions | None = None,
     blank: Rendered | None = None,
@@ -197,8 +205,10 @@ def training_batch(
     single row; otherwise examples are padded. Given a `blank_image`, a batch without an image gets
     it as one more example, of which nothing is trained on.
     """
-    bad = [row for row in rows if isinstance(row, BadRow)]
-    packs = [row if isinstance(row, list) else [row] for row in rows if not isinstance(row, BadRow)]
+    given = [row if isinstance(row, list) else [row] for row in rows]
+    bad = [each for pack in given for each in pack if isinstance(each, BadRow)]
+    whole = ([each for each in pack if isinstance(each, Rendered)] for pack in given)
+    packs = [pack for pack in whole if pack]
     if not packs:
         packs = [[blank or _nothing(pad_id)]]
     elif blank is not None and not any(each.images for pack in packs for each in pack):
@@ -215,19 +225,27 @@ def training_batch(
     return batch
 
 
-def blank_image(processor: Any, budget: PixelBudget) -> Rendered:
+def blank_image(processor: Any, budget: ImageBudget) -> Rendered:
     """A white picture as an example of which nothing is trained on."""
     stream = io.BytesIO()
     Image.new("RGB", (56, 56), "white").save(stream, "PNG")
     user = Turn(role="user", parts=(ImageRef(data=stream.getvalue()),))
-    example = Example(id="blank", turns=(user, Turn(role="assistant", parts=(".",))))
+    # Thinking models' templates show no reply without it.
+    reply = "<think>.</think>." if opened_reasoning(processor) else "."
+    example = Example(id="blank", turns=(user, Turn(role="assistant", parts=(reply,))))
     rendered = render(example, processor, budget)
     none = len(rendered.ids)
-    return replace(rendered, mask=(False,) * none, segments=(0,) * none)
+    return replace(rendered, mask=(False,) * none, segments=(0,) * none, reference_logp=())
 
 
 def _nothing(pad_id: int) -> Rendered:
     """What stands for a batch of which no row can be used: a token that is not trained on."""
     return Rendered(
-        id="none", ids=(pad_id,), mask=(False,), segments=(0,), image_tokens=(False,), images={}
+        id="none",
+        ids=(pad_id,),
+        mask=(False,),
+        segments=(0,),
+        image_tokens=(False,),
+        images={},
+        reference_logp=(),
     )

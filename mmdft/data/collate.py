@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +11,15 @@ from torch import Tensor
 from mmdft.records import Rendered
 
 IGNORE = -100
+
+IMAGE_TOKEN_INPUTS = {
+    "qwen2_vl": "mm_token_type_ids",
+    "qwen2_5_vl": "mm_token_type_ids",
+    "qwen3_vl": "mm_token_type_ids",
+    # Image tokens see one another in both directions.
+    "gemma3": "token_type_ids",
+}
+"""How models that are told which tokens are an image's call that; others find them by their id."""
 
 
 def collate_training(examples: Sequence[Rendered], pad_id: int) -> dict[str, Tensor]:
@@ -23,11 +33,11 @@ def collate_training(examples: Sequence[Rendered], pad_id: int) -> dict[str, Ten
         segments       [[0, 2, 3], [0, 3, 0]]
 
     Returns:
-        `input_ids`, `attention_mask`, `mm_token_type_ids` (1 where an image token stands),
-        `labels` and `segments` (codes of SEGMENTS, 0 where a label is -100), all (batch, length)
-        int64, and the images' tensors, concatenated in order; with reference log-probabilities
-        also `reference_logp` (batch, length) fp32, 0 where a label is -100. Models do not know
-        `segments` and `reference_logp`.
+        `input_ids`, `attention_mask`, `mm_token_type_ids` (1 where an image token stands; see
+        `model_inputs`), `labels` and `segments` (codes of SEGMENTS, 0 where a label is -100), all
+        (batch, length) int64, and the images' tensors, concatenated in order; with reference
+        log-probabilities also `reference_logp` (batch, length) fp32, 0 where a label is -100.
+        Models do not know `segments` and `reference_logp`.
     """
     batch = _pad(examples, pad_id, left=False)
     labels = torch.full_like(batch["input_ids"], IGNORE)
@@ -60,6 +70,21 @@ def collate_generation(examples: Sequence[Rendered], pad_id: int) -> dict[str, T
     return {**_pad(examples, pad_id, left=True), **concatenate_images(examples)}
 
 
+def model_inputs(batch: Mapping[str, Any], model_type: str) -> dict[str, Any]:
+    """The entries of a batch that the model's own forward pass takes.
+
+    Args:
+        batch: of `collate_training`, `collate_packed` or `collate_generation`.
+        model_type: of the model's configuration.
+    """
+    ours = ("labels", "segments", "reference_logp", "mm_token_type_ids")
+    inputs = {name: value for name, value in batch.items() if name not in ours}
+    types = batch.get("mm_token_type_ids")
+    if types is not None and model_type in IMAGE_TOKEN_INPUTS:
+        inputs[IMAGE_TOKEN_INPUTS[model_type]] = types
+    return inputs
+
+
 def _pad(examples: Sequence[Rendered], pad_id: int, *, left: bool) -> dict[str, Tensor]:
     length = max(len(example.ids) for example in examples)
     shape = (len(examples), length)
@@ -76,9 +101,24 @@ def _pad(examples: Sequence[Rendered], pad_id: int, *, left: bool) -> dict[str, 
 
 
 def concatenate_images(examples: Sequence[Rendered]) -> dict[str, Tensor]:
-    """The images' tensors of all examples, in order; nothing if there are no images."""
+    """The images' tensors of all examples, in order; nothing if there are no images.
+
+    Where images are cut into tiles, and not all into as many, zeros stand for those that one lacks,
+    as the families' processors have it.
+    """
     names = {name for example in examples for name in example.images}
     return {
-        name: torch.cat([e.images[name] for e in examples if name in e.images])
+        name: torch.cat(_even([e.images[name] for e in examples if name in e.images]))
         for name in sorted(names)
     }
+
+
+def _even(tensors: list[Tensor]) -> list[Tensor]:
+    """Fill up the second dimension with zeros to the longest."""
+    lengths = {tensor.shape[1] for tensor in tensors if tensor.ndim > 1}
+    if len(lengths) < 2:
+        return tensors
+    return [
+        torch.cat([t, t.new_zeros(t.shape[0], max(lengths) - t.shape[1], *t.shape[2:])], dim=1)
+        for t in tensors
+    ]

@@ -1,22 +1,23 @@
 """Sources to examples that can be trained on, and what was left out with the reason.
 
-Everything that could stop a run is found here, before the first step: rows are parsed, images
-decoded, lengths computed. Examples then stay small; images are opened again when their turn comes.
+What can be known without decoding an image is found here, before the first step: rows are parsed,
+images' headers read, tokens made and counted. Examples then stay small; images are decoded when
+their turn comes, in the data loader's workers, where one that is broken makes a bad row.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from torch.utils.data import Dataset
 
 from mmdft.config import DataConfig, SourceConfig
-from mmdft.data.images import open_image
+from mmdft.data.images import image_size
 from mmdft.data.mixtures import (
     duplicates,
     held_out,
@@ -25,65 +26,91 @@ from mmdft.data.mixtures import (
     repeated,
     repeated_ids,
 )
-from mmdft.data.render import KEPT_TOKENS, kept_tokens, render, render_tokens
+from mmdft.data.parallel import mapped_chunks
+from mmdft.data.progress import told
+from mmdft.data.quarantine import BadRow, bad_row, most_bad
+from mmdft.data.render import KEPT_TOKENS, add_images, kept_tokens, render_tokens
 from mmdft.data.segments import SEGMENTS
-from mmdft.data.sources import Origin, parse_row, row_id, to_example
-from mmdft.data.vision import PixelBudget
+from mmdft.data.sources import Origin, format_of, parse_row, row_id, to_example
+from mmdft.data.stored import stored, unstored
+from mmdft.data.vision import ImageBudget
 from mmdft.errors import DataError
-from mmdft.files import write_jsonl
 from mmdft.records import Example, Rendered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BadRow:
-    """A row that is not trained on, and why."""
+class LoadedRow:
+    """A row that can be used, as it is held until its turn comes."""
 
     source: str
     row: int
-    id: str
-    reason: str
+    example: Example
+    sizes: tuple[tuple[int, int], ...]
+    """(width, height) of each of its images, upright"""
+    length: int
+    """its tokens, image tokens included"""
+    tokens: bytes
+    """of `stored`"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """What can be trained on, and what was set aside."""
 
-    examples: list[Example]
-    lengths: list[int]
-    """tokens of each example, image tokens included"""
+    rows: list[LoadedRow]
     segments: dict[str, int]
     """trained tokens by the part of the reply they belong to"""
     bad: list[BadRow]
     """rows that cannot be used, then those left out as duplicates or otherwise"""
-    held_out: list[Example]
+    held_out: list[LoadedRow]
     """what `validation_fraction` split off"""
     notes: list[str]
     """what else a user should know, a line each"""
+    num_rows: int
+    """rows that were read"""
+    num_bad: int
+    """those of them that cannot be used"""
+
+    @property
+    def examples(self) -> list[Example]:
+        """The example of each row."""
+        return [row.example for row in self.rows]
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each row, image tokens included."""
+        return [row.length for row in self.rows]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """A row that can be used."""
+    """A row that can be used, and what is known of it beside."""
 
     which: int
     """the place of its source"""
-    origin: Origin
-    example: Example
-    length: int
+    kept: LoadedRow
+    format: str
+    is_named: bool
+    """whether the row has an id of its own"""
     segments: Counter[str]
+
+    @property
+    def example(self) -> Example:
+        return self.kept.example
 
 
 def load_examples(
     sources: Sequence[SourceConfig],
     config: DataConfig,
     processor: Any,
-    budget: PixelBudget,
+    budget: ImageBudget,
     leave_out: Callable[[Sequence[Example]], Mapping[int, str]] | None = None,
 ) -> Loaded:
     """Read all rows of the sources; bad ones are set aside by `config.on_bad_row`.
 
     What is left of them is deduplicated, split and repeated as the configuration says. Duplicates
-    and what `leave_out` names are set aside too, but are not bad rows.
+    and what `leave_out` names are set aside too, but are not bad rows. Of images only the headers
+    are read. Many rows are read by several processes.
 
     Args:
         sources: the sources.
@@ -96,39 +123,15 @@ def load_examples(
         DataError: a bad row with `on_bad_row: raise`; more than `max_bad_fraction` bad rows; or
             nothing left to train on.
     """
-    good: list[_Row] = []
-    bad: list[BadRow] = []
-    with ThreadPoolExecutor() as pool:
-        checks = (
-            pool.submit(_check, which, origin, row, source, config, processor, budget)
-            for which, source in enumerate(sources)
-            for origin, row in picked_rows(source, config.seed, which)
-        )
-        for result in [future.result() for future in list(checks)]:
-            if isinstance(result, _Row):
-                good.append(result)
-            elif config.on_bad_row == "raise":
-                raise DataError(f"{result.source}:{result.row} (id {result.id}): {result.reason}")
-            else:
-                bad.append(result)
-    total = len(good) + len(bad)
     names = ", ".join(str(source.path) for source in sources)
-    if not total:
-        raise DataError(f"{names}: no rows")
-    if len(bad) / total > config.max_bad_fraction:
-        first = bad[0]
-        raise DataError(
-            f"{names}: {len(bad)} of {total} rows are bad, more than data.max_bad_fraction="
-            f"{config.max_bad_fraction}; the first: {first.source}:{first.row} "
-            f"(id {first.id}): {first.reason}"
-        )
-    if not good:
-        first = bad[0]
-        raise DataError(
-            f"{names}: all {total} rows are bad; the first: {first.source}:{first.row} "
-            f"(id {first.id}): {first.reason}"
-        )
-    notes = []
+    good, bad = _read(sources, config, processor, budget)
+    num_bad, total = len(bad), len(good) + len(bad)
+    _refuse_too_many(names, bad, total, config.max_bad_fraction)
+    formats = Counter((str(sources[row.which].path), row.format) for row in good)
+    notes = [
+        f"{path}: {num:,} row{'s' * (num > 1)} read as {name}"
+        for (path, name), num in formats.items()
+    ]
     cut = sum(KEPT_TOKENS in row.example.meta for row in good)
     if cut:
         notes.append(
@@ -140,7 +143,7 @@ def load_examples(
         bad += same
         if same:
             notes.append(f"exact duplicates of earlier rows, set aside: {len(same):,}")
-    shared = repeated_ids(row.example.id for row in good if row.example.id != row.origin.id)
+    shared = repeated_ids(row.example.id for row in good if row.is_named)
     if shared is not None:
         notes.append(shared)
     if leave_out is not None:
@@ -169,13 +172,70 @@ def load_examples(
     for row in epoch:
         trained.update(row.segments)
     return Loaded(
-        examples=[row.example for row in epoch],
-        lengths=[row.length for row in epoch],
+        rows=[row.kept for row in epoch],
         segments={name: trained[name] for name in SEGMENTS},
         bad=bad,
-        held_out=[row.example for row in held],
+        held_out=[row.kept for row in held],
         notes=notes,
+        num_rows=total,
+        num_bad=num_bad,
     )
+
+
+def load_row(
+    row: Any,
+    origin: Origin,
+    source: SourceConfig,
+    config: DataConfig,
+    processor: Any,
+    budget: ImageBudget,
+) -> LoadedRow | BadRow:
+    """One row as `load_examples` has it.
+
+    Args:
+        row: as it stands in its file.
+        origin: where that is.
+        source: its source.
+        config: the data's settings.
+        processor: the model's `AutoProcessor`.
+        budget: the pixel budget.
+    """
+    found = _check((0, origin, row), [source], config, processor, budget)
+    return found if isinstance(found, BadRow) else found.kept
+
+
+def _read(
+    sources: Sequence[SourceConfig], config: DataConfig, processor: Any, budget: ImageBudget
+) -> tuple[list[_Row], list[BadRow]]:
+    """The rows that can be used, and the others."""
+    rows = (
+        (which, origin, row)
+        for which, source in enumerate(sources)
+        for origin, row in picked_rows(source, config.seed, which)
+    )
+    check = partial(_check, sources=sources, config=config, processor=processor, budget=budget)
+    good: list[_Row] = []
+    bad: list[BadRow] = []
+    for result in told(mapped_chunks(check, rows), "reading rows"):
+        if isinstance(result, _Row):
+            good.append(result)
+        elif config.on_bad_row == "raise":
+            raise DataError(str(result))
+        else:
+            bad.append(result)
+    return good, bad
+
+
+def _refuse_too_many(names: str, bad: Sequence[BadRow], total: int, fraction: float) -> None:
+    if not total:
+        raise DataError(f"{names}: no rows")
+    if len(bad) > most_bad(total, fraction):
+        raise DataError(
+            f"{names}: {len(bad)} of {total} rows are bad, more than data.max_bad_fraction="
+            f"{fraction}; the first: {bad[0]}"
+        )
+    if len(bad) == total:
+        raise DataError(f"{names}: all {total} rows are bad; the first: {bad[0]}")
 
 
 def _without_duplicates(rows: Sequence[_Row]) -> tuple[list[_Row], list[BadRow]]:
@@ -183,8 +243,8 @@ def _without_duplicates(rows: Sequence[_Row]) -> tuple[list[_Row], list[BadRow]]
     found = duplicates(examples, image_digests(examples))
     same = []
     for place, first in found.items():
-        origin = rows[first].origin
-        same.append(_set_aside(rows[place], f"duplicate of {origin.file}:{origin.row}"))
+        kept = rows[first].kept
+        same.append(_set_aside(rows[place], f"duplicate of {kept.source}:{kept.row}"))
     return [row for place, row in enumerate(rows) if place not in found], same
 
 
@@ -206,12 +266,8 @@ def _split(rows: Sequence[_Row], names: str, config: DataConfig) -> tuple[list[_
 
 
 def _set_aside(row: _Row, reason: str) -> BadRow:
-    return BadRow(source=str(row.origin.file), row=row.origin.row, id=row.example.id, reason=reason)
-
-
-def bad_row(origin: Origin, name: str, error: DataError) -> BadRow:
-    """The record of a row that is set aside for this reason."""
-    return BadRow(source=str(origin.file), row=origin.row, id=name, reason=str(error))
+    kept = row.kept
+    return BadRow(source=kept.source, row=kept.row, id=kept.example.id, reason=reason)
 
 
 def too_long(length: int, most: int) -> DataError:
@@ -221,73 +277,86 @@ def too_long(length: int, most: int) -> DataError:
     )
 
 
-def write_quarantine(path: Path, rows: Sequence[BadRow]) -> None:
-    """Write the rows that were left out, one JSON object a line."""
-    write_jsonl(path, (asdict(row) for row in rows))
-
-
 class RenderedRows(Protocol):
     """What packs and the reference are made of: rendered examples by number."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> Rendered: ...
+    def __getitem__(self, index: int, /) -> Rendered | BadRow: ...
 
 
-class RenderedDataset(Dataset[Rendered]):
-    """Examples, rendered when they are asked for (in the data loader's workers)."""
+class RenderedDataset(Dataset[Rendered | BadRow]):
+    """Loaded rows, their images decoded when they are asked for (in the data loader's workers).
 
-    def __init__(self, examples: Sequence[Example], processor: Any, budget: PixelBudget) -> None:
-        self.examples = examples
+    One with an image that cannot be decoded, or is not of the size any more that its tokens were
+    made for, is a BadRow.
+    """
+
+    def __init__(self, rows: Sequence[LoadedRow], processor: Any, budget: ImageBudget) -> None:
+        self.rows = rows
         self.processor = processor
         self.budget = budget
 
+    @property
+    def examples(self) -> list[Example]:
+        """The example of each row."""
+        return [row.example for row in self.rows]
+
     def __len__(self) -> int:
-        return len(self.examples)
+        return len(self.rows)
 
-    def __getitem__(self, index: int) -> Rendered:
-        example = self.examples[index]
+    def __getitem__(self, index: int) -> Rendered | BadRow:
+        row = self.rows[index]
+        tokens = unstored(row.tokens, row.example.id)
         try:
-            return render(example, self.processor, self.budget)
+            return add_images(tokens, row.example, row.sizes, self.processor, self.budget)
         except DataError as error:
-            raise DataError(f"example {example.id}: {error}") from error
+            return BadRow(source=row.source, row=row.row, id=row.example.id, reason=str(error))
 
-    def __iter__(self) -> Iterator[Rendered]:
+    def __iter__(self) -> Iterator[Rendered | BadRow]:
         return (self[index] for index in range(len(self)))
 
 
 def _check(
-    which: int,
-    origin: Origin,
-    row: Any,
-    source: SourceConfig,
+    numbered: tuple[int, Origin, Any],
+    sources: Sequence[SourceConfig],
     config: DataConfig,
     processor: Any,
-    budget: PixelBudget,
+    budget: ImageBudget,
 ) -> _Row | BadRow:
-    """Parse one row, decode its images, measure it and the parts of its replies."""
+    """Parse one row, read its images' headers, make its tokens and count its replies' parts."""
+    which, origin, row = numbered
     name = origin.id
     try:
         row = parse_row(row)
         name = row_id(row, origin)
-        example = to_example(row, origin, source.format)
-        sizes = [open_image(ref).size for ref in example.images]
+        format_name = format_of(row, origin, sources[which].format)
+        example = to_example(row, origin, format_name)
+        sizes = tuple(image_size(ref) for ref in example.images)
         tokens = render_tokens(example, sizes, processor, budget)
-        mask, codes, length = tokens.mask, tokens.segments, len(tokens.ids)
+        length = len(tokens.ids)
         if length > config.max_length:
             excess = length - config.max_length
-            kept = kept_tokens(mask, excess) if config.truncate == "answer" else None
+            kept = kept_tokens(tokens.mask, excess) if config.truncate == "answer" else None
             if kept is None:
                 raise too_long(length, config.max_length)
-            mask, codes, length = mask[:kept], codes[:kept], config.max_length
+            length = config.max_length
             example = replace(example, meta={**example.meta, KEPT_TOKENS: length})
+            tokens = render_tokens(example, sizes, processor, budget)
     except DataError as error:
         return bad_row(origin, name, error)
-    parts = zip(mask, codes, strict=True)
+    parts = zip(tokens.mask, tokens.segments, strict=True)
     return _Row(
         which=which,
-        origin=origin,
-        example=example,
-        length=length,
+        kept=LoadedRow(
+            source=sys.intern(str(origin.file)),
+            row=origin.row,
+            example=example,
+            sizes=sizes,
+            length=length,
+            tokens=stored(tokens),
+        ),
+        format=format_name,
+        is_named=example.id != origin.id,
         segments=Counter(SEGMENTS[code] for trained, code in parts if trained),
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mmdft.config import template_parts
+from mmdft.data.remote import fetched
 from mmdft.errors import DataError
 from mmdft.files import resolve_inside
 from mmdft.records import ImageRef, Turn
@@ -50,6 +51,8 @@ class Origin:
     map: Mapping[str, str | list[str]] | None = None
     pixels: tuple[int | None, int | None] = (None, None)
     """the source's own min_pixels and max_pixels"""
+    allow_remote: bool = False
+    """whether images at web addresses are fetched"""
 
     @property
     def id(self) -> str:
@@ -136,7 +139,8 @@ def image_ref(value: Any, origin: Origin) -> ImageRef:
     """An image given by path, data URL, or `{"bytes", "path"}` as parquet files hold it.
 
     Raises:
-        DataError: the path leaves the image root, is a web address, or there is no such file.
+        DataError: the path leaves the image root, is a web address that may not or cannot be
+            fetched, or there is no such file.
     """
     if isinstance(value, Mapping):
         data = value.get("bytes")
@@ -153,9 +157,16 @@ def image_ref(value: Any, origin: Origin) -> ImageRef:
         try:
             return ImageRef(data=base64.b64decode(encoded, validate=True))
         except ValueError as error:
-            raise DataError(f"an image's data URL is not valid base64 ({error})") from error
+            raise DataError(
+                f"an image's data URL is not valid base64 ({error}); encode it again"
+            ) from error
     if _WEB_ADDRESS.match(value):
-        raise DataError(f"image {value!r} is a web address; download it and give its path")
+        if origin.allow_remote:
+            return ImageRef(path=fetched(value))
+        raise DataError(
+            f"image {value!r} is a web address; download it and give its path, or set the source's "
+            "allow_remote: true"
+        )
     try:
         return ImageRef(path=resolve_inside(origin.image_root, value.removeprefix("file://")))
     except DataError as error:
@@ -172,7 +183,7 @@ def answer_of(row: Mapping[str, Any]) -> str | None:
             raise DataError(f"field 'answer' is {answer}; give it as a string if it is meant")
         return str(answer)
     if answer is not None and not isinstance(answer, str):
-        raise DataError("field 'answer' must be a string or a number")
+        raise DataError("field 'answer' must be a string or a number; write it as one")
     return answer if answer and answer.strip() else None
 
 
@@ -190,9 +201,11 @@ def choices_of(row: Mapping[str, Any]) -> tuple[str, ...]:
     """The row's `choices`, at most as many as there are letters."""
     choices = row.get("choices") or []
     if not isinstance(choices, list) or not all(isinstance(item, str) for item in choices):
-        raise DataError("field 'choices' must be a list of strings")
+        raise DataError("field 'choices' must be a list of strings; write each option as one")
     if len(choices) > 26:
-        raise DataError(f"field 'choices' has {len(choices)} entries; there are 26 letters")
+        raise DataError(
+            f"field 'choices' has {len(choices)} entries; give at most 26, a letter each"
+        )
     return tuple(choices)
 
 
@@ -200,7 +213,7 @@ def with_system(row: Mapping[str, Any], origin: Origin, turns: Sequence[Turn]) -
     """The turns behind their system prompt: their own, else the row's, else the source's."""
     own = row.get("system")
     if own is not None and not isinstance(own, str):
-        raise DataError("field 'system' must be a string")
+        raise DataError("field 'system' must be a string; give the prompt as one")
     own = own if own and own.strip() else None
     if turns[0].role == "system":
         if own:
@@ -219,7 +232,7 @@ def with_choices(question: str, choices: Sequence[str]) -> str:
 def join_reply(reasoning: Any, answer: str, form: Literal["plain", "think", "boxed"]) -> str:
     """The demonstration: reasoning and answer as one reply, in one of three forms."""
     if reasoning is not None and not isinstance(reasoning, str):
-        raise DataError("field 'reasoning' must be a string")
+        raise DataError("field 'reasoning' must be a string; join its steps to one")
     reasoning = (reasoning or "").strip()
     lead = f"{reasoning}\n" if reasoning else ""
     if form == "think":
@@ -238,7 +251,10 @@ def without_thinking(reply: str) -> str:
     match = _THINKING.match(reply)
     rest = reply[match.end() :] if match else reply
     if not rest.strip():
-        raise DataError("an assistant turn is empty without its <think>...</think>")
+        raise DataError(
+            "an assistant turn is empty without its <think>...</think>; set reasoning: keep, or "
+            "leave such rows out"
+        )
     if "<think>" in rest or "</think>" in rest:
         raise DataError(
             "an assistant turn has a think tag that is not part of a leading <think>...</think>; "

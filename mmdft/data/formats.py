@@ -59,7 +59,7 @@ def native(row: Mapping[str, Any], origin: Origin) -> Example:
     choices = choices_of(row)
     meta = row.get("meta") or {}
     if not isinstance(meta, Mapping):
-        raise DataError("field 'meta' must be an object")
+        raise DataError("field 'meta' must be an object; leave it out if it says nothing")
     if any(str(name).startswith("mmdft.") for name in meta):
         raise DataError("field 'meta' has a name that begins with mmdft., which are taken; rename")
     response = row.get("response")
@@ -67,7 +67,10 @@ def native(row: Mapping[str, Any], origin: Origin) -> Example:
     if response is None:
         response = join_reply(None if strip else row.get("reasoning"), answer, origin.reply)
     elif not isinstance(response, str) or not response.strip():
-        raise DataError("field 'response' must be a non-empty string")
+        raise DataError(
+            "field 'response' must be a non-empty string; without the field, the reply is made of "
+            "'reasoning' and 'answer'"
+        )
     elif strip:
         response = without_thinking(response)
     turns = (
@@ -162,7 +165,9 @@ def prompt_completion(row: Mapping[str, Any], origin: Origin) -> Example:
             "into 'completion' with what follows, or give the conversation as 'messages'"
         )
     if completion[0].role != "assistant":
-        raise DataError("field 'completion' must begin with an assistant turn")
+        raise DataError(
+            "field 'completion' must begin with an assistant turn; move what is before it"
+        )
     turns = [*prompt, *completion]
     return _chat(row, origin, _images_first(turns, waiting) if waiting else turns)
 
@@ -223,7 +228,9 @@ def detect(row: Mapping[str, Any]) -> str:
 def _chat(row: Mapping[str, Any], origin: Origin, turns: Sequence[Turn]) -> Example:
     """The example of a conversation whose images are in their places."""
     if turns[-1].role != "assistant" or not turns[-1].text.strip():
-        raise DataError("the last message must be a non-empty reply of the assistant")
+        raise DataError(
+            "the last message must be a non-empty reply of the assistant; leave out what follows it"
+        )
     if origin.reasoning == "strip":
         turns = [_without_thinking(turn) for turn in turns]
     return Example(
@@ -262,7 +269,7 @@ def _side(
 def _turns(row: Mapping[str, Any], key: str, waiting: list[ImageRef], origin: Origin) -> list[Turn]:
     raw = row.get(key)
     if not isinstance(raw, list) or not raw:
-        raise DataError(f"field {key!r} must be a non-empty list")
+        raise DataError(f"field {key!r} must be a non-empty list; put the messages there")
     return [_turn(message, waiting, origin) for message in raw]
 
 
@@ -289,7 +296,10 @@ def _turn(message: Any, waiting: list[ImageRef], origin: Origin) -> Turn:
     if isinstance(content, str):
         return Turn(role=_ROLES[name], parts=(content,))
     if not isinstance(content, list):
-        raise DataError("a message's 'content' must be a string or a list of parts")
+        raise DataError(
+            "a message's 'content' must be a string or a list of parts; this one is "
+            f"{type(content).__name__}"
+        )
     parts = tuple(_part(part, waiting, origin) for part in content)
     return Turn(role=_ROLES[name], parts=parts)
 
@@ -305,7 +315,9 @@ def _part(part: Any, waiting: list[ImageRef], origin: Origin) -> str | ImageRef:
         return image_ref(part["image"], origin)
     if kind == "image":
         if not waiting:
-            raise DataError("more image parts than entries in the row's 'images'")
+            raise DataError(
+                "more image parts than entries in the row's 'images'; give one for each part"
+            )
         return waiting.pop(0)
     raise DataError(f"unknown content part {kind!r}; expected text, image or image_url")
 
@@ -321,7 +333,10 @@ def _placed(turns: Sequence[Turn], images: Sequence[ImageRef]) -> list[Turn]:
 def _images_first(turns: Sequence[Turn], images: Sequence[ImageRef]) -> list[Turn]:
     first = next((i for i, turn in enumerate(turns) if turn.role == "user"), None)
     if first is None or _has_images(turns):
-        raise DataError(f"{len(images)} of the row's 'images' have no place in its messages")
+        raise DataError(
+            f"{len(images)} of the row's 'images' have no place in its messages; give each a mark "
+            f"{_MARK} in a prompt, or an image part"
+        )
     opened = Turn(role="user", parts=(*images, *turns[first].parts))
     return [*turns[:first], opened, *turns[first + 1 :]]
 

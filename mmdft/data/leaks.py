@@ -22,11 +22,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, product
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ from PIL import Image
 
 from mmdft.data.images import open_image
 from mmdft.data.mixtures import image_digests, question_of
+from mmdft.errors import DataError
 from mmdft.records import Example, ImageRef
 
 MAX_DISTANCE = 4
@@ -80,6 +81,9 @@ class Leak:
     """of a similar image: bits in which the hashes differ"""
 
 
+_Picture: TypeAlias = tuple[int, NDArray[np.float32]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Pictures:
     """Different pictures, by the digest of their bytes; blank ones are left out."""
@@ -92,20 +96,21 @@ class _Pictures:
 def leaks(examples: Sequence[Example], benchmarks: Mapping[str, Sequence[Example]]) -> list[Leak]:
     """The examples that are items of a benchmark too: for each and each benchmark the surest sign.
 
-    Images are opened only if both sides have some.
+    Images are opened only if both sides have some; of an example with an image that cannot be
+    decoded, which training sets aside, only that image's bytes are compared.
 
     Args:
         examples: the training examples.
         benchmarks: the items of each benchmark by its name.
 
     Raises:
-        DataError: an image cannot be decoded.
+        DataError: an item's image cannot be decoded.
     """
     compared = {name: items for name, items in benchmarks.items() if _any_images(examples, items)}
     digests = image_digests(
         [*examples, *chain.from_iterable(compared.values())] if compared else []
     )
-    own = _pictures(examples, digests) if compared else None
+    own = _pictures(examples, digests, _decodable) if compared else None
     questions = [words_of(question_of(example)) for example in examples]
     result = []
     for name, items in benchmarks.items():
@@ -149,10 +154,14 @@ def _any_images(*sides: Sequence[Example]) -> bool:
     return all(any(example.images for example in side) for side in sides)
 
 
-def _pictures(examples: Iterable[Example], digests: Mapping[ImageRef, str]) -> _Pictures:
+def _pictures(
+    examples: Iterable[Example],
+    digests: Mapping[ImageRef, str],
+    look: Callable[[ImageRef], _Picture | None] | None = None,
+) -> _Pictures:
     refs = {digests[ref]: ref for example in examples for ref in example.images}
     with ThreadPoolExecutor() as pool:
-        seen = zip(refs, pool.map(_picture, refs.values()), strict=True)
+        seen = zip(refs, pool.map(look or _picture, refs.values()), strict=True)
         kept = [(digest, *picture) for digest, picture in seen if picture is not None]
     return _Pictures(
         digests=[digest for digest, _, _ in kept],
@@ -161,7 +170,15 @@ def _pictures(examples: Iterable[Example], digests: Mapping[ImageRef, str]) -> _
     )
 
 
-def _picture(ref: ImageRef) -> tuple[int, NDArray[np.float32]] | None:
+def _decodable(ref: ImageRef) -> _Picture | None:
+    """The same; also None if the image cannot be decoded."""
+    try:
+        return _picture(ref)
+    except DataError:
+        return None
+
+
+def _picture(ref: ImageRef) -> _Picture | None:
     """An image's hash and its grey values, (32 * 32,); None if it is blank."""
     grey = open_image(ref).convert("L")
     values = np.asarray(grey.resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.float32)

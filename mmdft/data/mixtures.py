@@ -105,10 +105,19 @@ def duplicates(examples: Sequence[Example], digests: Mapping[ImageRef, str]) -> 
     first: dict[bytes, int] = {}
     found = {}
     for place, example in enumerate(examples):
-        key = _content(example, digests)
+        key = content_digest(example, digests)
         if first.setdefault(key, place) != place:
             found[place] = first[key]
     return found
+
+
+def content_digest(example: Example, digests: Mapping[ImageRef, str]) -> bytes:
+    """A hash of what makes examples alike: roles, texts and the images' bytes in their places."""
+    turns = [
+        (turn.role, [part if isinstance(part, str) else (digests[part],) for part in turn.parts])
+        for turn in example.turns
+    ]
+    return hashlib.blake2b(repr(turns).encode(), digest_size=16).digest()
 
 
 def question_of(example: Example) -> str:
@@ -165,14 +174,6 @@ def repeated_ids(ids: Iterable[str]) -> str | None:
 def _drawn(num: int, count: int, seed: str) -> array[int]:
     """`count` different places below `num`, in order."""
     return array("q", sorted(random.Random(seed).sample(range(num), count)))
-
-
-def _content(example: Example, digests: Mapping[ImageRef, str]) -> bytes:
-    turns = [
-        (turn.role, [part if isinstance(part, str) else (digests[part],) for part in turn.parts])
-        for turn in example.turns
-    ]
-    return hashlib.blake2b(repr(turns).encode(), digest_size=16).digest()
 
 
 def _share(key: str) -> float:

@@ -22,6 +22,7 @@ from transformers import AutoModel
 
 from mmdft.data.collate import IGNORE, concatenate_images, place_reference
 from mmdft.data.dataset import RenderedRows
+from mmdft.data.quarantine import BadRow
 from mmdft.errors import DataError, ModelError
 from mmdft.records import Rendered
 
@@ -65,8 +66,8 @@ def best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     return bins
 
 
-class PackedDataset(Dataset[list[Rendered]]):
-    """Packs of rendered examples, the same ones in every epoch of a run.
+class PackedDataset(Dataset[list[Rendered | BadRow]]):
+    """Packs of rendered examples, the same ones in every epoch of a run; a bad row stays one.
 
     Which examples share a pack depends on the lengths, the capacity and the seed alone. The
     Trainer's sampler then orders packs as it would examples.
@@ -97,12 +98,12 @@ class PackedDataset(Dataset[list[Rendered]]):
     def __len__(self) -> int:
         return len(self.packs)
 
-    def __getitem__(self, index: int) -> list[Rendered]:
+    def __getitem__(self, index: int) -> list[Rendered | BadRow]:
         return [self._example(place) for place in self.packs[index]]
 
-    def _example(self, index: int) -> Rendered:
+    def _example(self, index: int) -> Rendered | BadRow:
         example = self.dataset[index]
-        if len(example.ids) != self.lengths[index]:
+        if isinstance(example, Rendered) and len(example.ids) != self.lengths[index]:
             raise DataError(
                 f"example {example.id}: {len(example.ids)} tokens now, {self.lengths[index]} when "
                 "it was loaded; has its image changed since? Start the run again"

@@ -12,10 +12,17 @@ from typing import Any
 
 from PIL import Image
 
-from mmdft.data.chat import render_text
+from mmdft.data.chat import ChatTokens, render_text
 from mmdft.data.images import open_image
-from mmdft.data.vision import PixelBudget, fit, image_tensors, own_budget
-from mmdft.errors import DataError, ModelError
+from mmdft.data.vision import (
+    ImageBudget,
+    expansions,
+    family_of,
+    fit,
+    image_tensors,
+    own_budget,
+)
+from mmdft.errors import DataError
 from mmdft.records import Example, Rendered
 
 KEPT_TOKENS = "mmdft.kept_tokens"
@@ -23,7 +30,7 @@ KEPT_TOKENS = "mmdft.kept_tokens"
 long; see `kept_tokens`."""
 
 
-def render(example: Example, processor: Any, budget: PixelBudget) -> Rendered:
+def render(example: Example, processor: Any, budget: ImageBudget) -> Rendered:
     """Render a training example: all turns, with the assistant's replies trained on.
 
     Args:
@@ -44,7 +51,7 @@ def render(example: Example, processor: Any, budget: PixelBudget) -> Rendered:
 
 
 def render_tokens(
-    example: Example, sizes: Sequence[tuple[int, int]], processor: Any, budget: PixelBudget
+    example: Example, sizes: Sequence[tuple[int, int]], processor: Any, budget: ImageBudget
 ) -> Rendered:
     """What `render` gives, without the images' tensors.
 
@@ -58,25 +65,64 @@ def render_tokens(
         DataError: the example has no reply to train on.
         ModelError: the chat template does not allow the mask to be proven.
     """
-    ids, mask, segments = render_text(
-        example.turns, processor, generate=False, answer=example.answer
+    own = own_budget(example, budget)
+    _refuse_other_prompts(example, processor)
+    tokens = render_text(
+        example.turns,
+        processor,
+        generate=False,
+        answer=example.answer,
+        images=expansions(sizes, processor, own),
     )
-    if not any(mask):
+    if not any(tokens.mask):
         raise DataError("no assistant turn: there is nothing to train on")
-    rendered = _expanded(example, ids, mask, segments, sizes, processor, budget)
+    rendered = _rendered(example, tokens)
     most = example.meta.get(KEPT_TOKENS)
     return rendered if most is None else _cut(rendered, most)
 
 
-def render_prompt(example: Example, processor: Any, budget: PixelBudget) -> Rendered:
+def add_images(
+    rendered: Rendered,
+    example: Example,
+    sizes: Sequence[tuple[int, int]],
+    processor: Any,
+    budget: ImageBudget,
+) -> Rendered:
+    """What `render` gives, of tokens that are there already.
+
+    Args:
+        rendered: the example's tokens, of `render_tokens`.
+        example: as for `render`.
+        sizes: those that the tokens were made for.
+        processor: the model's `AutoProcessor`.
+        budget: the pixel budget that the tokens were made for.
+
+    Raises:
+        DataError: an image cannot be opened, or has another size now.
+    """
+    images = [open_image(ref) for ref in example.images]
+    for ref, image, size in zip(example.images, images, sizes, strict=True):
+        if image.size != size:
+            now, then = ("x".join(map(str, each)) for each in (image.size, size))
+            raise DataError(
+                f"{ref.label}: {now} pixels now, {then} when it was loaded; put the image of "
+                "then back, or start again in another folder"
+            )
+    return _with_images(rendered, images, example, processor, budget)
+
+
+def render_prompt(example: Example, processor: Any, budget: ImageBudget) -> Rendered:
     """Render what the model is shown in evaluation: the turns before the last reply, and the
     opening of the assistant's turn. Token for token the prefix that `render` trains after.
     """  # noqa: D205 - the sentence is one
     images = [open_image(ref) for ref in example.images]
     sizes = [image.size for image in images]
-    ids, _, _ = render_text(example.prompt, processor, generate=True)
-    none = len(ids)
-    tokens = _expanded(example, ids, [False] * none, [0] * none, sizes, processor, budget)
+    own = own_budget(example, budget)
+    shown = render_text(
+        example.prompt, processor, generate=True, images=expansions(sizes, processor, own)
+    )
+    none = len(shown.ids)
+    tokens = _rendered(example, shown._replace(mask=[False] * none, segments=[0] * none))
     return _with_images(tokens, images, example, processor, budget)
 
 
@@ -98,6 +144,20 @@ def kept_tokens(mask: Sequence[bool], excess: int) -> int | None:
     return kept if kept > before + 1 else None
 
 
+def _refuse_other_prompts(example: Example, processor: Any) -> None:
+    """Refuse a reply whose prompt, by itself, would not be this training prefix."""
+    if len(example.images) < 2 or not family_of(processor).single_differs:
+        return
+    seen = 0
+    for turn in example.turns:
+        if turn.role == "assistant" and seen == 1:
+            raise DataError(
+                "a reply to one image stands before another image; this model cuts an image that "
+                "is alone otherwise than several, so give each reply a row of its own"
+            )
+        seen += sum(not isinstance(part, str) for part in turn.parts)
+
+
 def _cut(rendered: Rendered, most: int) -> Rendered:
     kept = kept_tokens(rendered.mask, max(0, len(rendered.ids) - most))
     if kept is None:
@@ -111,30 +171,13 @@ def _cut(rendered: Rendered, most: int) -> Rendered:
     )
 
 
-def _expanded(
-    example: Example,
-    ids: list[int],
-    mask: list[bool],
-    segments: list[int],
-    sizes: Sequence[tuple[int, int]],
-    processor: Any,
-    budget: PixelBudget,
-) -> Rendered:
-    """Expand each placeholder to the number of tokens its image has."""
-    own = own_budget(example, budget)
-    placeholder = processor.image_token_id
-    places = ids.count(placeholder)
-    if places != len(sizes):
-        raise ModelError(f"the chat template makes {places} placeholders for {len(sizes)} images")
-    runs = (own.num_tokens(*size) for size in sizes)
-    widths = [next(runs) if token == placeholder else 1 for token in ids]
-    spread = [place for place, width in enumerate(widths) for _ in range(width)]
+def _rendered(example: Example, tokens: ChatTokens) -> Rendered:
     return Rendered(
         id=example.id,
-        ids=tuple(ids[place] for place in spread),
-        mask=tuple(mask[place] for place in spread),
-        segments=tuple(segments[place] for place in spread),
-        image_tokens=tuple(ids[place] == placeholder for place in spread),
+        ids=tuple(tokens.ids),
+        mask=tuple(tokens.mask),
+        segments=tuple(tokens.segments),
+        image_tokens=tuple(tokens.image_tokens),
         images={},
     )
 
@@ -144,7 +187,8 @@ def _with_images(
     images: Sequence[Image.Image],
     example: Example,
     processor: Any,
-    budget: PixelBudget,
+    budget: ImageBudget,
 ) -> Rendered:
     own = own_budget(example, budget)
-    return replace(rendered, images=image_tensors([fit(image, own) for image in images], processor))
+    fitted = [fit(image, own) for image in images]
+    return replace(rendered, images=image_tensors(fitted, processor, own))

@@ -78,6 +78,7 @@ def origin_of(source: SourceConfig, row: int) -> Origin:
         reasoning=source.reasoning,
         map=source.map,
         pixels=(source.min_pixels, source.max_pixels),
+        allow_remote=source.allow_remote,
     )
 
 

@@ -6,20 +6,18 @@ workers, and goes on after an interruption where it was, without reading what li
 
 from __future__ import annotations
 
-import json
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 from torch.utils.data import Dataset
 
 from mmdft.config import DataConfig, SourceConfig
-from mmdft.data.dataset import BadRow, bad_row, too_long
+from mmdft.data.dataset import LoadedRow, load_row, too_long
 from mmdft.data.mixtures import picked, repeated, unpicked
+from mmdft.data.quarantine import BadRow, bad_row
 from mmdft.data.render import render
 from mmdft.data.sources import (
     Origin,
@@ -29,10 +27,9 @@ from mmdft.data.sources import (
     row_id,
     to_example,
 )
-from mmdft.data.vision import PixelBudget
+from mmdft.data.vision import ImageBudget
 from mmdft.errors import DataError
-from mmdft.files import drop_cut_line, read_jsonl
-from mmdft.records import Example, Rendered
+from mmdft.records import Rendered
 
 
 class StreamedDataset(Dataset[Rendered | BadRow]):
@@ -53,7 +50,7 @@ class StreamedDataset(Dataset[Rendered | BadRow]):
         sources: Sequence[SourceConfig],
         config: DataConfig,
         processor: Any,
-        budget: PixelBudget,
+        budget: ImageBudget,
     ) -> None:
         files = [open_sources([unpicked(source)]) for source in sources]
         self.sources = [file for opened in files for file, _ in opened]
@@ -96,13 +93,10 @@ class StreamedDataset(Dataset[Rendered | BadRow]):
             return bad_row(origin, _id(row, origin), error)
         return rendered
 
-    def example(self, index: int) -> Example | BadRow:
-        """The example of a row, its images not opened yet."""
+    def loaded(self, index: int) -> LoadedRow | BadRow:
+        """A row as `load_examples` has it, its images not decoded yet."""
         source, origin, row = self.row(index)
-        try:
-            return to_example(row, origin, source.format)
-        except DataError as error:
-            return bad_row(origin, _id(row, origin), error)
+        return load_row(row, origin, source, self.config, self.processor, self.budget)
 
     def row(self, index: int) -> tuple[SourceConfig, Origin, Any]:
         """A row as it stands in its file, and where that is."""
@@ -111,57 +105,6 @@ class StreamedDataset(Dataset[Rendered | BadRow]):
         file = bisect_right(self.file_ends, row)
         number, content = self.rows[file][row - (self.file_ends[file - 1] if file else 0)]
         return self.sources[file], origin_of(self.sources[file], number), content
-
-
-class Quarantine:
-    """Takes the bad rows that are met in training, writes each once, and stops at too many.
-
-    Args:
-        path: a file of JSON lines, this rank's own.
-        allowed: the most different rows.
-        raises: stop at the first.
-        before: rows that were set aside before training, which do not count.
-    """
-
-    def __init__(
-        self, path: Path, allowed: int, raises: bool, before: Sequence[BadRow] = ()
-    ) -> None:
-        self.path, self.allowed, self.raises = path, allowed, raises
-        self.known: set[tuple[str, int]] = set()
-        if path.is_file():
-            drop_cut_line(path)
-            self.known = {(row["source"], row["row"]) for _, row in read_jsonl(path)}
-        for row in before:
-            self._note(row)
-        self.allowed += len(before)
-
-    def __call__(self, rows: Sequence[BadRow]) -> None:
-        """Set rows aside.
-
-        Raises:
-            DataError: they are more than allowed.
-        """
-        new = [row for row in rows if self._note(row)]
-        if not new:
-            return
-        first = new[0]
-        what = f"{first.source}:{first.row} (id {first.id}): {first.reason}"
-        if self.raises:
-            raise DataError(what)
-        if len(self.known) > self.allowed:
-            raise DataError(
-                f"{what}; that makes {len(self.known)} bad rows, more than data.max_bad_fraction "
-                f"allows; see {self.path}"
-            )
-
-    def _note(self, row: BadRow) -> bool:
-        """Write a row down, if it is new."""
-        if (row.source, row.row) in self.known:
-            return False
-        self.known.add((row.source, row.row))
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
-        return True
 
 
 def _id(row: Any, origin: Origin) -> str:

@@ -8,8 +8,9 @@ from `PackedDataset`.
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -21,23 +22,37 @@ from transformers import AutoConfig
 
 from mmdft.config import ModelConfig, RunConfig
 from mmdft.data.collate import collate_training
-from mmdft.data.dataset import BadRow, RenderedDataset
+from mmdft.data.dataset import LoadedRow, RenderedDataset
 from mmdft.data.images import open_image
+from mmdft.data.outline import special_tokens
 from mmdft.data.packing import PACKED_FAMILIES, PackedDataset, Positions, packed_positions
+from mmdft.data.quarantine import BadRow
 from mmdft.data.render import KEPT_TOKENS
 from mmdft.data.segments import SEGMENTS
-from mmdft.data.sources import parse_row, read_rows, row_id, to_example
 from mmdft.data.streaming import StreamedDataset
-from mmdft.data.vision import PixelBudget, fit, own_budget, pixel_budget
+from mmdft.data.vision import (
+    ImageBudget,
+    PixelBudget,
+    fit,
+    num_image_tokens,
+    own_budget,
+    pixel_budget,
+)
 from mmdft.errors import ConfigError, DataError, ModelError
 from mmdft.head import answer_logp
 from mmdft.model import ADAPTER_FILE, load_model, load_processor
-from mmdft.records import Example, ImageRef, Rendered
+from mmdft.probing import spread
+from mmdft.records import Example, Rendered
 from mmdft.training_data import TrainingData, load_data
 
 ROLES = ("system", "prompt", "image", *SEGMENTS)
 """What a token is: of the system turn, another that is not trained on, of an image, or trained, by
 its segment."""
+
+# What turns that name their role start behind. Gemma has no system turn: there its text is part of
+# the first user turn.
+_BEFORE_TURNS = ("<|im_start|>", "<|begin_of_text|>", "<end_of_utterance>")
+_SYSTEM = re.compile(r"system\n|\n?System:")
 
 # A character is at most four bytes, so that at most as many tokens make one.
 _MOST_PIECES = 4
@@ -72,11 +87,14 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """An image as the model gets it, in PNG; sizes are (width, height) in pixels."""
+    """An image as the model gets it, in PNG; sizes are (width, height) in pixels.
+
+    `resized` is None, and the image as it was, where the model's own processor cuts it into tiles.
+    """
 
     label: str
     original: tuple[int, int]
-    resized: tuple[int, int]
+    resized: tuple[int, int] | None
     tokens: int
     png: bytes
 
@@ -117,7 +135,7 @@ class Inspection:
     """
 
     config: RunConfig
-    budget: PixelBudget
+    budget: ImageBudget
     num_examples: int
     num_tokens: int
     segments: dict[str, int]
@@ -158,12 +176,10 @@ class Inspection:
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """An example that is to be shown, with where it comes from."""
+    """A row that is to be shown."""
 
     number: int
-    example: Example
-    source: str
-    row: int
+    row: LoadedRow
     pack: int | None = None
 
 
@@ -193,22 +209,27 @@ def inspect(config: RunConfig, num: int, *, with_model: bool = False) -> Inspect
     look = _streamed if config.data.streaming else _loaded
     found, chosen = look(config, num, data)
     probabilities = _probabilities(config, processor.tokenizer.pad_token_id) if with_model else None
-    dataset = RenderedDataset([each.example for each in chosen], processor, budget)
-    shown = [
-        Shown(
-            number=each.number,
-            id=each.example.id,
-            source=each.source,
-            row=each.row,
-            pack=each.pack,
-            is_cut=KEPT_TOKENS in each.example.meta,
-            pictures=tuple(
-                _picture(ref, own_budget(each.example, budget)) for ref in each.example.images
-            ),
-            runs=tuple(token_runs(rendered, processor.tokenizer, positions, probabilities)),
+    dataset = RenderedDataset([each.row for each in chosen], processor, budget)
+    shown = []
+    for each, rendered in zip(chosen, dataset, strict=True):
+        if isinstance(rendered, BadRow):
+            found.bad.append(rendered)
+            continue
+        example = each.row.example
+        shown.append(
+            Shown(
+                number=each.number,
+                id=example.id,
+                source=each.row.source,
+                row=each.row.row,
+                pack=each.pack,
+                is_cut=KEPT_TOKENS in example.meta,
+                pictures=tuple(_pictures(example, processor, budget)),
+                runs=tuple(token_runs(rendered, processor.tokenizer, positions, probabilities)),
+            )
         )
-        for each, rendered in zip(chosen, dataset, strict=True)
-    ]
+    if not shown:
+        raise DataError(f"none of the {len(chosen)} rows looked at can be used: {found.bad[-1]}")
     if config.data.streaming:
         counts = sum((example.tokens for example in shown), Counter[str]())
         found = replace(
@@ -270,12 +291,13 @@ def _roles(rendered: Rendered, tokenizer: Any) -> list[str]:
     """One of ROLES for each token."""
     ids = rendered.ids
     # Only the template writes special tokens: in content they are ordinary text.
-    opens = tokenizer.convert_tokens_to_ids("<|im_start|>")
-    turns = [*(place for place, token in enumerate(ids) if token == opens), len(ids)]
+    specials = special_tokens(tokenizer)
+    opens = {specials[token] for token in _BEFORE_TURNS if token in specials}
+    turns = [*(place for place, token in enumerate(ids) if token in opens), len(ids)]
     system: set[int] = set()
     for start, end in pairwise(turns):
         name = tokenizer.decode(list(ids[start + 1 : min(start + 9, end)]))
-        if name.partition("\n")[0] == "system":
+        if _SYSTEM.match(name):
             system.update(range(start, end))
     return [
         "image"
@@ -311,22 +333,25 @@ def _texts(rendered: Rendered, tokenizer: Any) -> list[str]:
     return texts
 
 
-def _picture(ref: ImageRef, budget: PixelBudget) -> Picture:
-    image: Image.Image = open_image(ref)
-    resized = fit(image, budget)
-    stream = io.BytesIO()
-    resized.save(stream, "PNG")
-    return Picture(
-        label=ref.path.name if ref.path is not None else ref.label,
-        original=image.size,
-        resized=resized.size,
-        tokens=budget.num_tokens(*image.size),
-        png=stream.getvalue(),
-    )
+def _pictures(example: Example, processor: Any, budget: ImageBudget) -> Iterator[Picture]:
+    own = own_budget(example, budget)
+    images: list[Image.Image] = [open_image(ref) for ref in example.images]
+    numbers = num_image_tokens([image.size for image in images], processor, own)
+    for ref, image, tokens in zip(example.images, images, numbers, strict=True):
+        resized = fit(image, own)
+        stream = io.BytesIO()
+        resized.save(stream, "PNG")
+        yield Picture(
+            label=ref.path.name if ref.path is not None else ref.label,
+            original=image.size,
+            resized=resized.size if isinstance(own, PixelBudget) else None,
+            tokens=tokens,
+            png=stream.getvalue(),
+        )
 
 
 def _data(
-    config: RunConfig, processor: Any, budget: PixelBudget
+    config: RunConfig, processor: Any, budget: ImageBudget
 ) -> tuple[TrainingData, str | None]:
     """What a training draws from; if it refuses that, the same with all bad rows, and why."""
 
@@ -353,20 +378,18 @@ def _loaded(config: RunConfig, num: int, data: TrainingData) -> tuple[Inspection
         bad=data.bad,
         notes=data.notes,
     )
-    numbers: list[tuple[int, int | None]] = [(index, None) for index in _evenly(num, len(rows))]
+    numbers: list[tuple[int, int | None]] = [
+        (index, None) for index in spread(range(len(rows)), num)
+    ]
     if config.data.packing:
         seed = (config.training.model_extra or {}).get("data_seed")
         seed = config.training.seed if seed is None else seed
         packs = PackedDataset(rows, lengths, config.data.max_length, seed).packs
-        wanted = _evenly(max(1, round(num * len(packs) / len(rows))), len(packs))
+        wanted = spread(range(len(packs)), max(1, round(num * len(packs) / len(rows))))
         numbers = [(index, pack + 1) for pack in wanted for index in packs[pack]]
         sizes = {pack + 1: sum(lengths[index] for index in packs[pack]) for pack in wanted}
         found = replace(found, num_packs=len(packs), pack_lengths=sizes)
-    origins = _origins(config, [rows.examples[index] for index, _ in numbers])
-    return found, [
-        _Chosen(index + 1, rows.examples[index], *origin, pack)
-        for (index, pack), origin in zip(numbers, origins, strict=True)
-    ]
+    return found, [_Chosen(index + 1, rows.rows[index], pack) for index, pack in numbers]
 
 
 def _streamed(config: RunConfig, num: int, data: TrainingData) -> tuple[Inspection, list[_Chosen]]:
@@ -374,19 +397,15 @@ def _streamed(config: RunConfig, num: int, data: TrainingData) -> tuple[Inspecti
     assert isinstance(data.rows, StreamedDataset)
     rows = data.rows
     chosen, bad = [], []
-    places = _evenly(num, len(rows))
+    places = spread(range(len(rows)), num)
     for place in places:
-        row, example = rows[place], rows.example(place)
+        row = rows.loaded(place)
         if isinstance(row, BadRow):
             bad.append(row)
-        elif isinstance(example, Example):
-            _, origin, _ = rows.row(place)
-            chosen.append(_Chosen(place + 1, example, str(origin.file), origin.row))
+        else:
+            chosen.append(_Chosen(place + 1, row))
     if not chosen:
-        raise DataError(
-            f"all {len(places)} rows looked at are bad; the first: "
-            f"{bad[0].source}:{bad[0].row} (id {bad[0].id}): {bad[0].reason}"
-        )
+        raise DataError(f"all {len(places)} rows looked at are bad; the first: {bad[0]}")
     stop = None
     if bad and config.data.on_bad_row == "raise":
         stop = "data.on_bad_row=raise, and there are bad rows"
@@ -404,42 +423,6 @@ def _streamed(config: RunConfig, num: int, data: TrainingData) -> tuple[Inspecti
         stop=stop,
     )
     return found, chosen
-
-
-def _evenly(num: int, length: int) -> list[int]:
-    """`num` of the numbers below `length`, evenly spaced; all of them if there are fewer."""
-    num = min(num, length)
-    return [index * length // num for index in range(num)]
-
-
-def _origins(config: RunConfig, examples: Sequence[Example]) -> list[tuple[str, int]]:
-    """File and row of each example, of several rows that are alike the first.
-
-    Rows are read again for it, because what `load_examples` returns does not tell: a row may have
-    been repeated, and those before it left out.
-    """
-    found: dict[int, tuple[str, int]] = {}
-    wanted: dict[str, list[int]] = {}
-    for place, example in enumerate(examples):
-        wanted.setdefault(example.id, []).append(place)
-    for source in config.data.train:
-        # Which rows the limit takes is not asked: one that it does not take may be alike.
-        for origin, content in read_rows(source.model_copy(update={"limit": None})):
-            if len(found) == len(examples):
-                break
-            try:
-                row = parse_row(content)
-                if row_id(row, origin) not in wanted:
-                    continue
-                example = to_example(row, origin, source.format)
-            except DataError:
-                continue  # a bad row is listed among the quarantined
-            for place in wanted[example.id]:
-                known = examples[place]
-                same = (known.turns, known.answer) == (example.turns, example.answer)
-                if place not in found and same:
-                    found[place] = (str(origin.file), origin.row)
-    return [found[place] for place in range(len(examples))]
 
 
 def _positions(model: ModelConfig) -> Positions | None:

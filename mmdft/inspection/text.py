@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mmdft.data.segments import SEGMENTS
+from mmdft.data.vision import PixelBudget
 from mmdft.inspection.inspect import Inspection, Run, Shown
 from mmdft.inspection.page import WORDS, packs_of
 
@@ -46,7 +47,9 @@ def _parts(it: Inspection) -> Iterator[RenderableType]:
     rows = {
         "model": config.model.name,
         "data.max_length": f"{config.data.max_length:,}",
-        "pixel budget": f"{it.budget.min_pixels:,} to {it.budget.max_pixels:,}",
+        "pixel budget": f"{it.budget.min_pixels:,} to {it.budget.max_pixels:,}"
+        if isinstance(it.budget, PixelBudget)
+        else "none; the model's own processor cuts and resizes images",
         "examples": f"{it.num_examples:,}",
         "tokens": f"{it.num_tokens:,}",
         "trained": f"{trained:,} ({parts})",
@@ -89,8 +92,10 @@ def _example(example: Shown, start: int) -> Iterator[RenderableType]:
         where += f", {start:,} to {start + example.length - 1:,} of the row"
     yield _safe(where, "dim")
     for picture in example.pictures:
-        before, after = (f"{w} x {h}" for w, h in (picture.original, picture.resized))
-        yield _safe(f"{picture.label}: {before} -> {after} px, {picture.tokens:,} tokens", "dim")
+        sizes = " -> ".join(
+            f"{size[0]} x {size[1]}" for size in (picture.original, picture.resized) if size
+        )
+        yield _safe(f"{picture.label}: {sizes} px, {picture.tokens:,} tokens", "dim")
     yield Padding(_tokens(example), (1, 0))
 
 

@@ -17,7 +17,18 @@ from mmdft.config import BENCHMARK_NAMES, RunConfig
 from mmdft.errors import DataError
 
 HEAVY = ("torch", "transformers", "datasets", "peft", "matplotlib")
-VERBS = ("quickstart", "train", "inspect", "eval", "probe", "score", "figures", "tiny")
+VERBS = (
+    "quickstart",
+    "train",
+    "inspect",
+    "check",
+    "eval",
+    "probe",
+    "score",
+    "compare",
+    "figures",
+    "tiny",
+)
 
 
 @pytest.fixture
@@ -180,14 +191,19 @@ def test_debug_shows_the_traceback_and_keeps_the_status(tmp_path: Path, before: 
 # What the verbs call, and print
 
 SCORED = {
-    "missing": 0,
+    "n_benchmark": 42,
+    "n_predictions": 40,
+    "missing": 2,
+    "partial": True,
+    "withheld": 3,
     "rules": {
         "exact": {
             "n": 40,
             "accuracy": 0.625,
             "standard_error": 0.077,
             "no_answer": 1,
-            "unscored": 0,
+            "unscored": 4,
+            "range": [0.6, 0.7],
         }
     },
 }
@@ -214,7 +230,7 @@ def test_train_and_eval(
     assert result.stdout.startswith("runs/a\n")
     shown = {
         "train": ("loss", "0.123457", "figures.accuracy", "0.5", "figures.n", "[10]"),
-        "eval": ("mine", "exact", "40", "62.5", "7.7", "no answer", "missing"),
+        "eval": ("mine", "exact", "40", "62.5", "7.7", "60-70", "no answer", "2 of 42", "3 of 40"),
     }
     for text in shown[verb]:
         assert text in result.stdout
@@ -296,10 +312,12 @@ def test_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = run(*common, "--json", "--rules", "official, strict")
     out = tmp_path / "predictions.verdicts.jsonl"
     assert json.loads(result.stdout) == {"out": str(out), "summary": SCORED}
-    options = {"benchmark": "figures", "data": tmp_path, "out": out}
+    options = {"benchmark": "figures", "data": tmp_path, "out": out, "export": None}
     assert seen == [(predictions, {**options, "rules": ["official", "strict"]})]
     run(*common, "--out", tmp_path / "v.jsonl")
     assert seen[1] == (predictions, {**options, "rules": None, "out": tmp_path / "v.jsonl"})
+    run(*common, "--export", tmp_path / "v.tsv")
+    assert seen[2] == (predictions, {**options, "rules": None, "export": tmp_path / "v.tsv"})
 
 
 def test_score_refuses_wrong_use(tmp_path: Path) -> None:
@@ -321,7 +339,9 @@ def test_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = run("figures", tmp_path, "--num", "5", "--families", "angles,charts")
     assert result.stdout == f"{tmp_path}/train.jsonl\n"
     options = {"num": 5, "split": "train", "seed": 0, "size": 112, "noise": 0.0}
-    assert seen == [(tmp_path, {**options, "families": ["angles", "charts"]})]
+    options |= {"noise_kind": "mismatch", "choices": 0.0, "families": ["angles", "charts"]}
+    assert seen == [(tmp_path, options)]
+    assert run("figures", tmp_path, "--noise-kind", "wrong").exit_code == 2
     assert run("figures", tmp_path, "--num", "0").exit_code == 2
 
 

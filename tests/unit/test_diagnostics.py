@@ -69,8 +69,8 @@ def case(
     tools = processor("qwen2_5_vl")
     budget = pixel_budget(tools, None, None)
     source = SourceConfig(path=figures_file(num=7))
-    examples = load_examples([source], config, tools, budget).examples
-    return model, RenderedDataset(examples, tools, budget), tools.tokenizer.pad_token_id
+    rows = load_examples([source], config, tools, budget).rows
+    return model, RenderedDataset(rows, tools, budget), tools.tokenizer.pad_token_id
 
 
 def test_probabilities_are_those_of_the_full_softmax(case: Any) -> None:

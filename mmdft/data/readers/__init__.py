@@ -80,7 +80,7 @@ def open_rows(
 ) -> Rows:
     """The rows of one of `files_of` by their place, each read when it is asked for.
 
-    Of text files and tar shards the places are kept, 16 to some 100 bytes a row; parquet and
+    Of text files and tar shards the places are kept, 8 to some 100 bytes a row; parquet and
     datasets of the hub are copied to `datasets`' cache in a form that is read by place; JSON and
     gzipped files are held in memory.
 

@@ -117,7 +117,9 @@ def _row(path: Path, key: str, members: Sequence[_Member]) -> dict[str, Any]:
                     "are read; leave it out of the shard"
                 )
             if ending in seen:
-                raise DataError(f"member {key}.{ending} is there twice; keys must be unique")
+                raise DataError(
+                    f"member {key}.{ending} is there twice; rename one, keys must be unique"
+                )
             seen.add(ending)
             stream.seek(start)
             content = stream.read(size)
@@ -128,7 +130,7 @@ def _row(path: Path, key: str, members: Sequence[_Member]) -> dict[str, Any]:
             else:
                 images.append((f"{key}.{ending}", {"bytes": content}))
     if len(texts) > 1:
-        raise DataError(f"{key}: has {len(texts)} .txt members; one is read")
+        raise DataError(f"{key}: has {len(texts)} .txt members; put them into one")
     if texts:
         row["text"] = texts[0]
     if images:
@@ -154,7 +156,9 @@ def _text(name: str, content: bytes) -> str:
     try:
         return content.decode("utf-8-sig").strip()
     except UnicodeDecodeError as error:
-        raise DataError(f"member {name}: not UTF-8 text (byte {error.start})") from error
+        raise DataError(
+            f"member {name}: not UTF-8 text (byte {error.start}); save it as UTF-8"
+        ) from error
 
 
 def _in_order(row: dict[str, Any], images: Sequence[tuple[str, Any]]) -> list[Any]:
@@ -162,7 +166,9 @@ def _in_order(row: dict[str, Any], images: Sequence[tuple[str, Any]]) -> list[An
     named = row.get("images") or row.pop("image", None) or []
     named = named if isinstance(named, list) else [named]
     if named and len(named) != len(images):
-        raise DataError(f"the row names {len(named)} images; the shard has {len(images)} for it")
+        raise DataError(
+            f"the row names {len(named)} images, and the shard has {len(images)} for it; name those"
+        )
     by_name = {_file_name(name): image for name, image in images}
     wanted = [_file_name(name) for name in named if isinstance(name, str)]
     if sorted(wanted) == sorted(by_name):

@@ -6,6 +6,7 @@ import csv
 import re
 import sys
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from string import ascii_uppercase
@@ -24,15 +25,17 @@ class Lines:
     def __init__(self, path: Path, limit: int | None) -> None:
         self.path = path
         self.starts = array("q")
-        self.numbers = array("q")
+        # For each blank line, how many rows stand before it: with them places become numbers.
+        self.blanks = array("q")
         start = 0
         with _opened(path) as stream:
-            for number, line in enumerate(stream, start=1):
+            for line in stream:
                 if line.strip():
                     if limit is not None and len(self.starts) == limit:
                         break
                     self.starts.append(start)
-                    self.numbers.append(number)
+                else:
+                    self.blanks.append(len(self.starts))
                 start += len(line)
 
     def __len__(self) -> int:
@@ -42,7 +45,8 @@ class Lines:
         # Opened each time: a data loader's workers would share one open file's place.
         with self.path.open("rb") as stream:
             stream.seek(self.starts[index])
-            return self.numbers[index], stream.readline()
+            line = stream.readline().removesuffix(b"\n")
+        return index + 1 + bisect_right(self.blanks, index), line
 
 
 class TextTable:
@@ -140,7 +144,10 @@ def vlmeval_row(cells: dict[str, str]) -> dict[str, Any]:
         options = [cells[letter] for letter in ascii_uppercase if letter in cells]
         filled = [option for option in options if option.strip()]
         if options[: len(filled)] != filled:
-            raise DataError("an option is empty between others, which would change their letters")
+            raise DataError(
+                "an option is empty between others, which would change their letters; fill it, or "
+                "leave the row out"
+            )
         row["choices"] = filled
     if "index" in cells:
         row.setdefault("id", cells["index"] or None)
@@ -204,7 +211,13 @@ def _records(stream: BinaryIO, delimiter: str) -> Iterator[tuple[int, int, list[
         except StopIteration:
             return
         except csv.Error as error:
-            yield start, number, DataError(f"not a row of the table ({error})")
+            yield (
+                start,
+                number,
+                DataError(
+                    f"not a row of the table ({error}); double the quotes within a quoted field"
+                ),
+            )
             continue
         yield start, number, record
 
@@ -214,7 +227,9 @@ def _decoded(text: str) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8 text (byte {error.start} of a field)") from error
+        raise DataError(
+            f"not UTF-8 text (byte {error.start} of a field); save it as UTF-8"
+        ) from error
 
 
 def _opened(path: Path) -> BinaryIO:

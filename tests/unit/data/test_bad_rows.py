@@ -18,11 +18,12 @@ import pytest
 from PIL import Image
 
 from mmdft.config import DataConfig, SourceConfig
-from mmdft.data.dataset import load_examples
+from mmdft.data.dataset import RenderedDataset, load_examples
 from mmdft.data.images import open_image
 from mmdft.data.render import render
+from mmdft.data.streaming import StreamedDataset
 from mmdft.data.vision import pixel_budget
-from mmdft.records import Example
+from mmdft.records import Example, Rendered
 
 Load = Callable[[str], Any]
 RED, BLUE, WHITE, BLACK = (255, 0, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
@@ -95,14 +96,22 @@ def load(processor: Load, tmp_path: Path) -> Callable[..., Example | str]:
         budget = pixel_budget(model, None, None)
         found = load_examples([source], config, model, budget)
         assert found.examples[0].id == "good"
-        if not found.bad:
+        bads = found.bad
+        if not bads:
             _, example = found.examples
-            rendered = render(example, model, budget)
-            assert len(rendered.ids) == found.lengths[1]
-            return example
-        [bad] = found.bad
+            rendered = RenderedDataset(found.rows, model, budget)[1]
+            if isinstance(rendered, Rendered):
+                assert len(rendered.ids) == found.lengths[1]
+                return example
+            # What only decoding shows is found when the row's turn comes.
+            bads = [rendered]
+        streamed = StreamedDataset([source], config, model, budget)[1]
+        [bad] = bads
+        assert streamed == bad
         assert (bad.source, bad.row) == (str(source.path), 2)
         assert "\n" not in bad.reason
+        # What is wrong, then what to do; "must be a string" says both.
+        assert re.search("; .| must ", bad.reason), f"a reason without a mend: {bad.reason}"
         return bad.reason
 
     return run
@@ -328,3 +337,4 @@ def test_a_row_that_cannot_be_used(load: Callable[..., Any], row: Any, reason: s
 def test_no_image_is_a_row_of_text(load: Callable[..., Any], nothing: Any) -> None:
     example = load({**GOOD, "images": nothing})
     assert isinstance(example, Example) and not example.images
+

@@ -94,7 +94,10 @@ def test_a_table_of_vlmevalkit(tmp_path: Path) -> None:
         "5: column 'image' is 11, the index of a row with the same image; put the image itself "
         "there"
     )
-    assert gap == "6: an option is empty between others, which would change their letters"
+    assert gap == (
+        "6: an option is empty between others, which would change their letters; fill it, or leave "
+        "the row out"
+    )
 
 
 def test_a_table_of_paths_and_a_huge_field(tmp_path: Path) -> None:
@@ -244,7 +247,7 @@ def test_bad_samples_of_a_shard_leave_the_others(tmp_path: Path) -> None:
             "4: member film.mp4: only .json, .txt and .jpg, .jpeg, .png, .webp are read",
             "5: member link.not a plain file: only",
             "6: member README.: only",
-            "7: the row names 2 images; the shard has 1 for it",
+            "7: the row names 2 images, and the shard has 1 for it",
             "8: member text.txt: not UTF-8 text (byte 0)",
         ],
         start=1,

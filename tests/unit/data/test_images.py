@@ -18,7 +18,7 @@ from hypothesis import example as explicit
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from mmdft.data.images import open_image
+from mmdft.data.images import image_size, open_image
 from mmdft.data.vision import PixelBudget, fit, pixel_budget
 from mmdft.errors import DataError, ModelError
 from mmdft.records import ImageRef
@@ -299,6 +299,146 @@ def test_damage_never_escapes_as_another_error(kind: str) -> None:
     assert refused > 0
 
 
+# --- sizes from the header ---
+
+
+def size_or_reason(of: Callable[[ImageRef], Any], content: bytes) -> Any:
+    try:
+        found = of(ImageRef(data=content))
+    except DataError as error:
+        return str(error)
+    return getattr(found, "size", found)
+
+
+@pytest.fixture
+def undecoded(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], Any]:
+    """The size, or the refusal, of an image that must not be decoded for it."""
+
+    def read(content: bytes) -> Any:
+        with monkeypatch.context() as patched:
+            decoded: list[Any] = []
+            patched.setattr(ImageFile.ImageFile, "load", lambda self: decoded.append(self))
+            found = size_or_reason(image_size, content)
+            assert not decoded
+            return found
+
+    return read
+
+
+def with_orientation(kind: str, orientation: int, **options: Any) -> bytes:
+    image = photograph()
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    return encode(image, kind, exif=exif, **options)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF", "MPO"])
+def test_the_size_is_the_upright_images(
+    undecoded: Callable[[bytes], Any], kind: str, orientation: int
+) -> None:
+    try:
+        content = with_orientation(kind, orientation)
+    except (KeyError, OSError):
+        pytest.skip(f"this Pillow does not write {kind}")
+    width, height = photograph().size
+    assert width != height
+    assert opened(content).size == ((height, width) if orientation >= 5 else (width, height))
+    assert undecoded(content) == opened(content).size
+
+
+def png_chunks(content: bytes) -> list[bytes]:
+    chunks, place = [], 8
+    while place < len(content):
+        end = place + 12 + int.from_bytes(content[place : place + 4])
+        chunks.append(content[place:end])
+        place = end
+    return chunks
+
+
+def text_chunk(name: bytes, text: str) -> bytes:
+    content = b"iTXt" + name + b"\0\0\0\0\0" + text.encode()
+    return struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
+
+
+@pytest.mark.parametrize("where", ["in front", "behind"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_png_may_tell_its_orientation_behind_its_pixels(where: str, orientation: int) -> None:
+    xmp = text_chunk(b"XML:com.adobe.xmp", f'<x tiff:Orientation="{orientation}"/>')
+    plain = png_chunks(encode(photograph()))
+    [exif] = [c for c in png_chunks(with_orientation("PNG", orientation)) if c[4:8] == b"eXIf"]
+    for chunk in (xmp, exif):
+        place = 1 if where == "in front" else -1
+        content = b"\x89PNG\r\n\x1a\n" + b"".join([*plain[:place], chunk, *plain[place:]])
+        size = opened(content).size
+        assert size == (photograph().size if orientation < 5 else photograph().size[::-1])
+        assert size_or_reason(image_size, content) == size
+
+
+def test_other_texts_behind_the_pixels_are_passed_over(
+    undecoded: Callable[[bytes], Any],
+) -> None:
+    chunks = png_chunks(encode(photograph()))
+    chunks.insert(-1, text_chunk(b"date:create", "2026-01-01"))
+    assert undecoded(b"\x89PNG\r\n\x1a\n" + b"".join(chunks)) == photograph().size
+
+
+NEEDS_PIXELS = ("half a PNG", "half a JPEG", "half a WebP", "a TIFF of large integers")
+
+
+@pytest.mark.parametrize("kind", sorted(set(BROKEN).difference(NEEDS_PIXELS)))
+def test_what_a_header_shows_is_refused_in_the_same_words(
+    undecoded: Callable[[bytes], Any], kind: str
+) -> None:
+    content, _ = BROKEN[kind]
+    assert undecoded(content) == size_or_reason(open_image, content)
+    assert isinstance(undecoded(content), str)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("size", [(10_000, 10_001), (100_000, 90_000), (201, 1)])
+def test_bombs_and_strips_are_refused_in_the_same_words(
+    undecoded: Callable[[bytes], Any], size: tuple[int, int]
+) -> None:
+    refused = undecoded(png_header(*size))
+    assert isinstance(refused, str) and refused == size_or_reason(open_image, png_header(*size))
+
+
+@pytest.mark.parametrize("kind", NEEDS_PIXELS[:2])
+def test_a_cut_end_is_not_seen(undecoded: Callable[[bytes], Any], kind: str) -> None:
+    assert undecoded(BROKEN[kind][0]) == photograph().size
+
+
+def test_the_size_of_files(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    for missing in (path, tmp_path):
+        with pytest.raises(DataError, match=f"^{re.escape(str(missing))}: cannot be decoded"):
+            image_size(ImageRef(path=missing))
+    path.write_bytes(with_orientation("PNG", 6))
+    assert image_size(ImageRef(path=path)) == photograph().size[::-1]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM"])
+def test_a_damaged_header_gives_no_other_size(kind: str) -> None:
+    """Whatever the damage: what can be decoded has the size its header says."""
+    options = {} if kind in ("GIF", "BMP", "PPM") else {"exif": photograph().getexif()}
+    if options:
+        options["exif"][0x0112] = 6
+    whole = encode(photograph(), kind, **options)
+    draw = random.Random(kind)
+    decoded = 0
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(draw.choice([1, 3])):
+            damaged[draw.randrange(draw.choice([120, len(whole)]))] = draw.randrange(256)
+        real = size_or_reason(open_image, bytes(damaged))
+        if not isinstance(real, str):
+            assert size_or_reason(image_size, bytes(damaged)) == real
+            decoded += 1
+    assert decoded > 0
+
+
 # --- the pixel budget ---
 
 
@@ -409,7 +549,7 @@ def test_fitting_keeps_the_picture(processor: Load) -> None:
 
 
 def test_another_kind_of_processor_is_refused(processor: Load) -> None:
-    with pytest.raises(ModelError, match="Qwen2Tokenizer is not supported; use a Qwen2-VL"):
+    with pytest.raises(ModelError, match="Qwen2Tokenizer is not supported; use a model of one"):
         pixel_budget(processor("qwen2_vl").tokenizer, None, None)
 
 

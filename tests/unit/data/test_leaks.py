@@ -182,9 +182,17 @@ def test_the_hash_is_of_brightness_order_alone(seed: int) -> None:
 
 def test_images_are_opened_only_if_both_sides_have_some() -> None:
     broken = example("a", QUESTION, b"not an image")
-    assert found([broken], [example("i", OTHER)]) == []
+    assert found([example("i", OTHER)], [broken]) == []
     with pytest.raises(DataError, match="not an image"):
-        found([broken], [example("i", OTHER, encoded(drawing(0)))])
+        found([example("i", OTHER, encoded(drawing(0)))], [broken])
+
+
+def test_an_example_that_training_will_set_aside_is_compared_by_its_bytes() -> None:
+    image = drawing(0)
+    cut = encoded(image)[:-100]
+    assert found([example("t", "Why?", cut)], [example("b", "How?", encoded(image))]) == []
+    with pytest.raises(DataError, match="cannot be decoded"):
+        found([example("t", "Why?", encoded(image))], [example("b", "How?", cut)])
 
 
 def test_drawn_splits_leak_nothing_but_what_is_put_there(tmp_path: Path) -> None:

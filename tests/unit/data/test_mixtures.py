@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmdft.config import DataConfig, SourceConfig
-from mmdft.data.dataset import BadRow, Loaded, load_examples
+from mmdft.data.dataset import Loaded, load_examples
 from mmdft.data.mixtures import (
     duplicates,
     held_out,
@@ -23,6 +23,7 @@ from mmdft.data.mixtures import (
     repeated,
     repeated_ids,
 )
+from mmdft.data.quarantine import BadRow
 from mmdft.data.streaming import StreamedDataset
 from mmdft.data.vision import pixel_budget
 from mmdft.errors import DataError
@@ -146,7 +147,9 @@ def test_an_epoch_has_each_example_as_often_as_repeat_says(
 def test_loaded_sources_are_mixed(load: Callable[..., Loaded], tmp_path: Path) -> None:
     one, two = numbered(tmp_path / "one.jsonl", 3), numbered(tmp_path / "two.jsonl", 40, first=100)
     plain = load(source(one))
-    assert ids(plain.examples) == ["0", "1", "2"] and plain.notes == []
+    assert ids(plain.examples) == ["0", "1", "2"] and plain.notes == [
+        f"{one}: 3 rows read as native"
+    ]
     both = load(source(one, repeat=2), source(two, limit=8, shuffle=True, repeat=0.25), seed=5)
     assert ids(both.examples[:6]) == ["0", "0", "1", "1", "2", "2"]
     assert both.lengths[:6] == [length for length in plain.lengths for _ in range(2)]
@@ -155,6 +158,8 @@ def test_loaded_sources_are_mixed(load: Callable[..., Loaded], tmp_path: Path) -
     limited = load(source(one), source(two, limit=8, shuffle=True), seed=5)
     assert set(drawn) < {int(name) for name in ids(limited.examples[3:])} != set(range(100, 108))
     assert both.notes == [
+        f"{one}: 3 rows read as native",
+        f"{two}: 8 rows read as native",
         f"{one}: 3 examples at repeat 2, 6 an epoch",
         f"{two}: 8 examples at repeat 0.25, 2 an epoch",
     ]
@@ -175,7 +180,7 @@ def test_streamed_rows_are_those_of_loaded_ones(
         source(tmp_path / "shard_{a,b}.jsonl", limit=17, repeat=0.5),
     ]
     loaded, rows = load(*sources, seed=2), streamed(*sources, seed=2)
-    assert [rows.example(index) for index in range(len(rows))] == loaded.examples
+    assert [rows.loaded(index) for index in range(len(rows))] == loaded.rows
     assert len(rows) == 9 + 20 + 4 + 9 and rows.num_different == 6 + 10 + 4 + 9
     assert isinstance(rows.places[2], range)  # nothing is kept of a source that is taken as it is
     assert rows.places[1].itemsize * len(rows.places[1]) == 160  # type: ignore[union-attr]
@@ -229,7 +234,7 @@ def test_deduplicate_names_each_row_and_its_first(
             BadRow(source=str(one), row=3, id="c", reason=f"duplicate of {one}:1"),
             BadRow(source=str(two), row=1, id="d", reason=f"duplicate of {one}:1"),
         ]
-        assert found.notes == ["exact duplicates of earlier rows, set aside: 2"]
+        assert found.notes[2:] == ["exact duplicates of earlier rows, set aside: 2"]
 
 
 def test_ids_that_several_rows_have() -> None:
@@ -305,13 +310,13 @@ def test_a_split_of_loaded_rows(load: Callable[..., Loaded], tmp_path: Path) -> 
     ]
     path = write_lines(tmp_path / "rows.jsonl", rows)
     found = load(source(path, repeat=2), validation_fraction=0.3, seed=1)
-    trained, held = set(ids(found.examples)), ids(found.held_out)
+    trained, held = set(ids(found.examples)), ids([row.example for row in found.held_out])
     assert len(held) == len(set(held)) and trained | set(held) == {row["id"] for row in rows}
     pictures = [{name.split("-")[0] for name in side} for side in (trained, set(held))]
     assert not pictures[0] & pictures[1] and 2 <= len(pictures[1]) <= 10
     assert len(held) == 2 * len(pictures[1])  # held out once each, and trained on twice
     assert len(found.examples) == len(found.lengths) == 2 * len(trained)
-    assert found.notes[0] == f"held out for validation: {len(held)} of 40 examples"
+    assert found.notes[1] == f"held out for validation: {len(held)} of 40 examples"
     whole = load(source(path))
     assert whole.held_out == [] and len(whole.examples) == 40
 

@@ -1,0 +1,1 @@
+"""`mmdft check`: what a run would do with its data, before the run."""

@@ -1,0 +1,63 @@
+"""Patches cut here are the processor's own, bit for bit; where they are not, they are not used."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from mmdft.data.patches import patches
+
+Load = Callable[[str], Any]
+FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
+
+
+def drawing(seed: int, width: int, height: int) -> Image.Image:
+    values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(values)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@settings(max_examples=25)
+@given(sizes=st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=3))
+def test_they_are_the_processors(
+    processor: Load, family: str, sizes: list[tuple[int, int]]
+) -> None:
+    tools = processor(family).image_processor
+    side = tools.patch_size * tools.merge_size
+    images = [drawing(i, side * w, side * h) for i, (w, h) in enumerate(sizes)]
+    ours = patches(images, tools)
+    theirs = tools(images=images, do_resize=False, return_tensors="pt")
+    assert ours is not None and ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        assert tensor.dtype == theirs[name].dtype
+        assert torch.equal(tensor, theirs[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("do_normalize", False), ("do_rescale", False), ("rescale_factor", 1 / 127)]
+)
+def test_a_processor_with_other_settings(processor: Load, name: str, value: Any) -> None:
+    """Each is followed, or left to the processor itself."""
+    tools = copy.copy(processor("qwen2_5_vl").image_processor)
+    setattr(tools, name, value)
+    image = drawing(0, 56, 84)
+    ours = patches([image], tools)
+    theirs = tools(images=[image], do_resize=False, return_tensors="pt")
+    if name == "rescale_factor":
+        assert ours is not None
+    else:
+        assert ours is None
+    if ours is not None:
+        assert torch.equal(ours["pixel_values"], theirs["pixel_values"])
+
+
+def test_a_processor_of_another_kind() -> None:
+    assert patches([drawing(0, 56, 56)], object()) is None
