@@ -43,11 +43,10 @@ class Style:
     palette: Mapping[str, Color]
     background: Color
     ink: Color
-    line_width: float
-    label_size: float
+    line_width: int
+    label_size: int
     inset: int
     bar_percent: int
-    stroke: float = 0.25
 
 
 # The colour names are the same in both styles because they are answers; the shades are not.
@@ -132,5 +131,5 @@ class Family:
     key: tuple[str, ...]
     ranges: Ranges
     ood_ranges: Ranges
-    min_size: int = 56
+    min_size: int = 112
     """the smallest side in pixels at which its labels are legible"""

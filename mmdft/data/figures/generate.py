@@ -11,7 +11,7 @@ from random import Random
 from mmdft.data.figures.canvas import Canvas
 from mmdft.data.figures.families import FAMILIES
 from mmdft.data.figures.figure import SPLITS, STYLES, Family, Figure, Params
-from mmdft.data.figures.looks import grained, looked
+from mmdft.data.figures.looks import grained, styled
 from mmdft.data.figures.questions import OOD_QUESTIONS, QUESTIONS
 from mmdft.errors import DataError
 
@@ -53,8 +53,7 @@ def draw(family: str, *, seed: int, index: int, split: str = "train", size: int 
     solution = entry.solve(params)
     style = STYLES[params["style"]]
     look = params.get("look")
-    size = max(size, entry.min_size)
-    canvas = looked(size, style, look) if look else Canvas(size, style)
+    canvas = Canvas(max(size, entry.min_size), styled(style, look) if look else style)
     entry.paint(canvas, params)
     image = canvas.finish()
     return Figure(
