@@ -550,8 +550,7 @@ class BenchmarkConfig(_Section):
     name: BenchmarkName
     """Which benchmark; it fixes the prompt and the official rule."""
     path: UserPath
-    """Its data: the folder as published, a file of it (JSON, JSONL, parquet, VLMEvalKit's .tsv), or
-    a dataset of the hub (hf://owner/name)."""
+    """Folder of its data as published, a file of it, or a dataset of the hub (hf://owner/name)."""
     split: Annotated[str, Field(min_length=1)] | None = None
     """Which split of a folder or of a dataset of the hub; None is the one that is there, and of the
     hub the benchmark's usual one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from mmdft.evals.arithmetic import evaluate, values_equal
 from mmdft.evals.numeric import parse_quantity, quantities_equal
 from mmdft.evals.text import bare_text
 
@@ -59,6 +60,9 @@ def index_of_wording(text: str, choices: Sequence[str]) -> int | None:
     if not same and (quantity := parse_quantity(bare_text(text))) is not None:
         values = [parse_quantity(bare_text(choice)) for choice in choices]
         same = [i for i, v in enumerate(values) if v is not None and quantities_equal(v, quantity)]
+    elif not same and (value := evaluate(bare_text(text))) is not None:
+        exact = [evaluate(bare_text(choice)) for choice in choices]
+        same = [i for i, v in enumerate(exact) if v is not None and values_equal(v, value)]
     return same[0] if len(same) == 1 else None
 
 

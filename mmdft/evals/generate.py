@@ -13,9 +13,10 @@ from transformers import GenerationConfig
 
 from mmdft.config import EvaluationConfig
 from mmdft.data.chat import render_text
-from mmdft.data.collate import collate_generation
+from mmdft.data.collate import collate_generation, model_inputs
+from mmdft.data.outline import opened_reasoning
 from mmdft.data.render import render_prompt
-from mmdft.data.vision import PixelBudget
+from mmdft.data.vision import ImageBudget
 from mmdft.errors import DataError
 from mmdft.records import Example, Prediction, Rendered
 
@@ -24,7 +25,7 @@ def generate(
     model: nn.Module,
     processor: Any,
     examples: Sequence[Example],
-    budget: PixelBudget,
+    budget: ImageBudget,
     settings: EvaluationConfig,
     done: frozenset[tuple[str, int]] = frozenset(),
 ) -> Iterator[list[Prediction]]:
@@ -46,7 +47,7 @@ def generate(
     _set_decoding(model, processor, settings)
     by_length = sorted(
         examples,
-        key=lambda e: -len(render_text(e.prompt, processor, generate=True)[0]),
+        key=lambda e: -len(render_text(e.prompt, processor, generate=True).ids),
     )
     wanted = [
         (example, sample)
@@ -63,7 +64,7 @@ def generate(
             yield _answer(model, processor, prompts, sample)
 
 
-def _prompt(example: Example, processor: Any, budget: PixelBudget) -> Rendered:
+def _prompt(example: Example, processor: Any, budget: ImageBudget) -> Rendered:
     try:
         return render_prompt(example, processor, budget)
     except DataError as error:
@@ -76,9 +77,13 @@ def _answer(
 ) -> list[Prediction]:
     tokenizer = processor.tokenizer
     device = next(model.parameters()).device
-    batch = collate_generation(prompts, tokenizer.pad_token_id)
+    batch = model_inputs(
+        collate_generation(prompts, tokenizer.pad_token_id), _unwrapped(model).config.model_type
+    )
     output = model.generate(**{name: tensor.to(device) for name, tensor in batch.items()})
     ends = set(_generation_config(model).eos_token_id)
+    # Reasoning that never ends must be known for reasoning.
+    opened = opened_reasoning(processor)
     predictions = []
     for prompt, tokens in zip(
         prompts, output[:, batch["input_ids"].shape[1] :].tolist(), strict=True
@@ -88,7 +93,7 @@ def _answer(
             Prediction(
                 id=prompt.id,
                 sample=sample,
-                response=tokenizer.decode(tokens[:length], skip_special_tokens=True),
+                response=opened + tokenizer.decode(tokens[:length], skip_special_tokens=True),
                 num_tokens=len(tokens) if length is None else length + 1,
                 truncated=length is None,
             )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 # Longer texts are no number that a person wrote; int() is quadratic in the number of digits.
 MAX_LENGTH = 200
@@ -115,8 +116,12 @@ class Quantity:
 
 def parse_quantity(text: str) -> Quantity | None:
     """Read the whole of `text` as a number with at most one known unit, or give None."""
-    if len(text) > MAX_LENGTH:
-        return None
+    return None if len(text) > MAX_LENGTH else _parsed(text)
+
+
+# The same few options are read again for every answer to a question.
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Quantity | None:
     text = _same_writing(text)
     prefix = next((mark for mark in _PREFIX_UNITS if text.startswith(mark)), "")
     match = _NUMBER.match(text, len(prefix))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mmdft.evals.arithmetic import evaluate, values_equal
 from mmdft.evals.choices import folded
-from mmdft.evals.numeric import parse_quantity, quantities_equal, split_unit
+from mmdft.evals.number_words import number_words
+from mmdft.evals.numeric import Quantity, parse_quantity, quantities_equal, split_unit
 from mmdft.evals.text import bare_text
 
 
@@ -19,7 +20,7 @@ def plain_equal(gold: str, answer: str) -> bool | None:
     gold, answer = bare_text(gold), bare_text(answer)
     if "=" not in gold and "=" in answer:
         answer = bare_text(answer.rsplit("=", 1)[1])
-    a, b = parse_quantity(gold), parse_quantity(answer)
+    a, b = _quantity(gold), _quantity(answer)
     if a is not None and b is not None:
         return quantities_equal(a, b)
     (gold, gold_unit), (answer, unit) = split_unit(gold), split_unit(answer)
@@ -28,3 +29,8 @@ def plain_equal(gold: str, answer: str) -> bool | None:
         return None
     same_unit = not gold_unit or not unit or gold_unit == unit
     return same_unit and values_equal(x, y)
+
+
+def _quantity(text: str) -> Quantity | None:
+    word = number_words(text)
+    return parse_quantity(text if word is None else str(word))

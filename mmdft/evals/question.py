@@ -8,6 +8,7 @@ from mmdft.evals.choices import letter
 
 _IN_LINE = re.compile(r"\(([A-H])\)\s*")
 _ON_LINES = re.compile(r"^[ \t]*([A-H])[.:)][ \t]*", re.MULTILINE)
+_CHOICES = re.compile(r"\n\s*(?:Choices|Options)\s*:")
 
 
 def options_in_question(question: str) -> tuple[str, ...]:
@@ -24,3 +25,13 @@ def options_in_question(question: str) -> tuple[str, ...]:
         texts = [question[m.end() : end].strip() for m, end in zip(marks, ends, strict=True)]
         return tuple(text or letter(i) for i, text in enumerate(texts))
     return ()
+
+
+def asked(prompt: str) -> str:
+    """The question alone, without the hint before it and the choices after it.
+
+    For prompts of the form `Hint: ... Question: ... Choices: ...`; others are given whole.
+    """
+    _, marked, rest = prompt.rpartition("Question:")
+    question = rest if marked else prompt
+    return _CHOICES.split(question, maxsplit=1)[0].strip()

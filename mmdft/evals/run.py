@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 from mmdft.config import BenchmarkConfig, RunConfig
-from mmdft.data.vision import PixelBudget, pixel_budget
+from mmdft.data.vision import ImageBudget, pixel_budget
 from mmdft.errors import ConfigError
 from mmdft.evals.benchmarks import benchmark_named
 from mmdft.evals.generate import generate
+from mmdft.evals.items import write_items
 from mmdft.evals.scoring import read_predictions, score_file
 from mmdft.evals.tables import results_markdown
 from mmdft.files import drop_cut_line, write_json, write_text
@@ -101,6 +102,7 @@ def evaluate(config: RunConfig) -> EvalResult:
     for chosen in settings.benchmarks:
         label = chosen.label or chosen.name
         folder = run_dir / label
+        write_items(folder, asked[label])
         _predict(folder, model, processor, asked[label], budget, config)
         results[label] = _score(folder, chosen)
     write_json(run_dir / "results.json", results)
@@ -108,7 +110,7 @@ def evaluate(config: RunConfig) -> EvalResult:
 
 
 def _ask(chosen: BenchmarkConfig, system: str | None) -> list[Example]:
-    examples = benchmark_named(chosen.name).load(chosen.path, chosen.limit)
+    examples = benchmark_named(chosen.name).load(chosen.path, chosen.limit, split=chosen.split)
     if system is None:
         return examples
     opening = Turn(role="system", parts=(system,))
@@ -120,7 +122,7 @@ def _predict(
     model: nn.Module,
     processor: Any,
     examples: Sequence[Example],
-    budget: PixelBudget,
+    budget: ImageBudget,
     config: RunConfig,
 ) -> None:
     """Append the predictions that `folder` still lacks, a batch at a time."""
@@ -141,6 +143,7 @@ def _score(folder: Path, chosen: BenchmarkConfig) -> dict[str, Any]:
         folder / "predictions.jsonl",
         benchmark=chosen.name,
         data=chosen.path,
+        split=chosen.split,
         out=folder / "scored.jsonl",
     )
     write_json(folder / "results.json", scored)

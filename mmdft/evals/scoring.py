@@ -8,8 +8,9 @@ from typing import Any
 
 from mmdft.errors import DataError
 from mmdft.evals.benchmarks import benchmark_named
+from mmdft.evals.exchange import is_foreign, read_foreign, write_lmms_eval, write_vlmevalkit
 from mmdft.evals.rules import RULES
-from mmdft.evals.stats import summarise
+from mmdft.evals.stats import Summary, floor_accuracy, form_asked, summarise, traits_of
 from mmdft.files import read_jsonl, write_jsonl
 from mmdft.records import Example, Prediction, Verdict
 
@@ -52,45 +53,64 @@ def score_file(
     *,
     benchmark: str,
     data: Path,
+    split: str | None = None,
     rules: Sequence[str] | None = None,
     out: Path,
+    export: Path | None = None,
 ) -> dict[str, Any]:
-    """Score a JSONL file of predictions and write the scored rows to `out`, atomically.
+    """Score a file of predictions and write the scored rows to `out`, atomically.
 
     A prediction row is `{"id", "response"}` with, where known, `sample`, `num_tokens` and
-    `truncated`. A scored row is `{"id", "sample", "extraction", "stage", "gold", "verdicts",
-    "status", "details"}`: `extraction` and `stage` are those of the first rule set, and where
-    another one read something else, `extractions` has each rule set's own. Images are not needed.
+    `truncated`; files of VLMEvalKit and lmms-eval are taken as well (`exchange`). A scored row is
+    `{"id", "sample", "extraction", "stage", "gold", "verdicts", "status", "details"}`:
+    `extraction` and `stage` are those of the first rule set, and where another one read something
+    else, `extractions` has each rule set's own. Images are not needed.
 
     Args:
         predictions_path: The predictions.
         benchmark: The benchmark's name.
-        data: The benchmark's folder or file.
+        data: The benchmark's folder or file, or `hf://owner/name`.
+        split: Which split of it; None as in `Benchmark.load`.
         rules: The rule sets, the headline one first; all of the benchmark's if None.
         out: Where the scored rows go.
+        export: Where the predictions also go: as VLMEvalKit keeps them if it ends in .xlsx or
+            .tsv, else as lmms-eval does.
 
     Returns:
         The summary: `benchmark`, `citation`, `n_benchmark`, `n_predictions`, `missing` (items
-        without a prediction; they are not scored as wrong), `partial`, and `rules`: rule set ->
-        summary.
+        without a prediction; they are not scored as wrong), `partial`, `withheld` (predictions
+        for items without a gold answer; they are unscored), and `rules`: rule set -> summary, with
+        `range`: the accuracy if the unscored were all wrong, and if they were all right.
 
     Raises:
         DataError: a file, a row, an id or a rule set is not as it should be.
     """
     chosen = benchmark_named(benchmark)
-    if out.resolve() in (predictions_path.resolve(), data.resolve()):
-        raise DataError(f"{out}: is an input; give the verdicts another file with --out")
+    inputs = (predictions_path.resolve(), data.resolve())
+    for target, option in ((out, "--out"), (export, "--export")):
+        if target is not None and target.resolve() in inputs:
+            raise DataError(f"{target}: is an input; give another file with {option}")
+    if export is not None and export.resolve() == out.resolve():
+        raise DataError(f"{out}: is named by --out and by --export; give two files")
     names = tuple(rules) if rules is not None else chosen.rules
     if not names:
         raise DataError(f"no rule set given; {benchmark} has: {', '.join(chosen.rules)}")
-    examples = chosen.load(data, images=False)
-    predictions = read_predictions(predictions_path)
+    examples = chosen.load(data, images=False, split=split)
+    if is_foreign(predictions_path):
+        predictions = read_foreign(predictions_path, examples)
+    else:
+        predictions = read_predictions(predictions_path)
     try:
         verdicts = {name: score(benchmark, examples, predictions, name) for name in names}
     except DataError as error:
         raise DataError(f"{predictions_path}: {error}") from error
+    if export is not None:
+        write = write_vlmevalkit if export.suffix in (".xlsx", ".tsv") else write_lmms_eval
+        write(export, examples, predictions)
     write_jsonl(out, _scored_rows(verdicts))
-    missing = len(examples) - len({prediction.id for prediction in predictions})
+    ids = {prediction.id for prediction in predictions}
+    missing = len(examples) - len(ids)
+    traits = traits_of(predictions, form_asked(benchmark))
     return {
         "benchmark": benchmark,
         "citation": chosen.citation,
@@ -98,17 +118,29 @@ def score_file(
         "n_predictions": len(predictions),
         "missing": missing,
         "partial": missing > 0,
+        "withheld": sum(verdict.gold is None for verdict in verdicts[names[0]]),
         "rules": {
-            name: summarise(
-                examples,
-                predictions,
-                verdicts[name],
-                breakdowns=chosen.breakdowns,
-                cluster=chosen.cluster,
-            ).as_dict()
+            name: _with_range(
+                summarise(
+                    examples,
+                    predictions,
+                    verdicts[name],
+                    breakdowns=chosen.breakdowns,
+                    cluster=chosen.cluster,
+                    scores=chosen.scores,
+                    traits=traits,
+                    floor=floor_accuracy(RULES[benchmark][name], examples, ids),
+                )
+            )
             for name in names
         },
     }
+
+
+def _with_range(summary: Summary) -> dict[str, Any]:
+    """The summary and its `range`: the accuracy if the unscored were all wrong, and all right."""
+    ends = (summary.correct, summary.correct + summary.unscored)
+    return summary.as_dict() | {"range": [end / summary.n for end in ends]}
 
 
 def read_predictions(path: Path) -> list[Prediction]:

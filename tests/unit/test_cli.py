@@ -312,7 +312,7 @@ def test_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = run(*common, "--json", "--rules", "official, strict")
     out = tmp_path / "predictions.verdicts.jsonl"
     assert json.loads(result.stdout) == {"out": str(out), "summary": SCORED}
-    options = {"benchmark": "figures", "data": tmp_path, "out": out, "export": None}
+    options = {"benchmark": "figures", "data": tmp_path, "split": None, "out": out, "export": None}
     assert seen == [(predictions, {**options, "rules": ["official", "strict"]})]
     run(*common, "--out", tmp_path / "v.jsonl")
     assert seen[1] == (predictions, {**options, "rules": None, "out": tmp_path / "v.jsonl"})

@@ -263,7 +263,8 @@ def test_anchors_and_merge_keys_work(write: Write) -> None:
         ),
         (
             "evaluation: {benchmarks: [{name: figures}]}",
-            "run.yaml:2: evaluation.benchmarks.0.path: missing; expected: Folder of its data",
+            "run.yaml:2: evaluation.benchmarks.0.path: missing; expected: Folder of its data "
+            "as published, a file of it, or a dataset of the hub (hf://owner/name)",
         ),
         (
             "evaluation: {benchmarks: [{name: figures, path: a}, {name: figures, path: b}]}",

@@ -2,8 +2,10 @@ r"""Rules of DynaMath: its authors' own, and a strict one.
 
 Both read the `"short answer"` of the JSON object that the prompt asks for, code fences and prose
 around it tolerated, and LaTeX with single backslashes (`"\frac{1}{2}"`) taken as written.
-What the official script does with a response that holds no such key is not known here: the
-official rule gives no answer, the strict rule goes on to the staged extraction.
+Source of the official one: `evaluation/gpt4o/gpt_4o_json_eval.py` of
+https://github.com/DynaMath/DynaMath at 598c3c3, which minds the case, compares only floats as
+numbers, and has a response without that key fail: it is no answer here. The strict rule goes on to
+the staged extraction.
 """
 
 from __future__ import annotations
@@ -27,8 +29,6 @@ _SHORT_ANSWER = re.compile(
     r'"short[ _]answer"\s*:\s*(?:"((?:[^"\\]|\\.)*)"|([^",}\n]+))', re.DOTALL
 )
 _LATEX_COMMAND = re.compile(r"(?<!\\)\\(?!u[0-9a-fA-F]{4})[A-Za-z]{2,}")
-_FIRST_LETTER = re.compile(r"^\W*(?:(?:option|choice)\W+)?([A-Za-z])(?![A-Za-z])", re.IGNORECASE)
-_PI = re.compile(r"\\?pi\b|π", re.IGNORECASE)
 
 
 def short_answer(response: str) -> str | None:
@@ -41,10 +41,10 @@ def short_answer(response: str) -> str | None:
 
 
 def official(example: Example, prediction: Prediction) -> Verdict:
-    """Float within 0.001 (first token, pi multiplied), option letter, or gold within the answer."""
+    """A float within 0.001, the letter in the first three characters, or the gold in the answer."""
     answer = short_answer(prediction.response)
     extraction = Extraction(answer=answer, stage="json" if answer else "none")
-    compare = _OFFICIAL.get(str(example.meta.get("answer_type")), _official_number)
+    compare = _OFFICIAL.get(str(example.meta.get("answer_type")), _official_text)
     return judge(example, prediction, rules="official", extraction=extraction, compare=compare)
 
 
@@ -73,30 +73,26 @@ def _unescaped(quoted: str) -> str:
 
 
 def _official_number(gold: str, answer: str) -> Comparison:
-    wanted, given = _first_float(gold), _first_float(answer)
-    return Comparison(wanted is not None and given is not None and abs(wanted - given) <= TOLERANCE)
+    # Only what stands before the first blank, and before its pi.
+    given = answer if answer.isdigit() else answer.split(" ")[0]
+    before, has_pi, _ = given.partition("π")
+    try:
+        return Comparison(
+            abs(float(before) * (math.pi if has_pi else 1) - float(gold)) <= TOLERANCE
+        )
+    except ValueError:
+        return Comparison(False)
 
 
 def _official_letter(gold: str, answer: str) -> Comparison:
-    match = _FIRST_LETTER.match(answer)
-    return Comparison(match is not None and match[1].upper() == gold.strip().upper())
+    return Comparison(answer == gold if len(answer) == 1 else gold in answer[:3])
 
 
 def _official_text(gold: str, answer: str) -> Comparison:
-    return Comparison(gold.lower() in answer.lower())
+    return Comparison(gold in answer)
 
 
-_OFFICIAL = {"multiple choice": _official_letter, "text": _official_text}
-
-
-def _first_float(text: str) -> float | None:
-    token = text.split()[0] if text.split() else ""
-    factor = math.pi if _PI.search(token) else 1.0
-    number = _PI.sub("", token).strip("*")
-    try:
-        return factor * float(number or ("1" if factor != 1.0 else ""))
-    except ValueError:
-        return None
+_OFFICIAL = {"float": _official_number, "multiple choice": _official_letter}
 
 
 def _strict_number(gold: str, answer: str) -> Comparison:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mmdft.evals.choices import index_of, index_of_wording, letter
+from mmdft.evals.extraction.parts import looks_cut
 from mmdft.evals.symbolic import NOT_PARSED, Comparison
 from mmdft.records import Example, Extraction, Prediction, Status, Verdict
 
 Rule = Callable[[Example, Prediction], Verdict]
 Compare = Callable[[str, str], Comparison]
+
+_NO_GOLD = "the benchmark gives no gold answer"
 
 
 def judge(
@@ -28,9 +31,10 @@ def judge(
     """
     status: Status
     if example.answer is None:
-        status, detail = "unscored", "the benchmark gives no gold answer"
+        status, detail = "unscored", _NO_GOLD
     elif extraction.answer is None:
-        status, detail = "no_answer", "the response was cut off" if prediction.truncated else ""
+        cut = prediction.truncated or looks_cut(prediction.response)
+        status, detail = "no_answer", "the response was cut off" if cut else ""
     else:
         outcome = compare(example.answer, extraction.answer)
         detail = outcome.reason
@@ -38,6 +42,20 @@ def judge(
             status = "wrong" if outcome.reason == NOT_PARSED else "unscored"
         else:
             status = "correct" if outcome.equal else "wrong"
+    return verdict(example, prediction, rules, extraction, status, detail)
+
+
+def verdict(
+    example: Example,
+    prediction: Prediction,
+    rules: str,
+    extraction: Extraction,
+    status: Status,
+    detail: str = "",
+) -> Verdict:
+    """The record of a judgement; unscored, whatever the rule says, where there is no gold."""
+    if example.answer is None:
+        status, detail = "unscored", _NO_GOLD
     return Verdict(
         id=example.id,
         rules=rules,

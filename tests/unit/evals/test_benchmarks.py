@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from mmdft.errors import DataError
-from mmdft.evals.benchmarks import BENCHMARKS, MATHVISION_PROMPT, benchmark_named
+from mmdft.evals.benchmarks import BENCHMARKS, benchmark_named
+from mmdft.evals.benchmarks.mathvision import PROMPT as MATHVISION_PROMPT
 from mmdft.evals.rules import RULES
 from mmdft.records import ImageRef
 
@@ -126,14 +127,16 @@ def test_scoring_needs_no_images(tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"images": ["img/b.png"]}, "missing"),
+        ({"images": ["img/b.png"]}, "no such file"),
         ({"images": ["../data/img/a.png"]}, None),  # leads back inside: allowed
         ({"images": ["../x.png"]}, "outside"),
         ({"images": ["/etc/passwd"]}, "outside"),
-        ({"images": "img/a.png"}, "list of texts"),
+        ({"images": [3]}, "an image must be a path"),
+        ({"image": "img/a.png", "images": []}, None),
         ({"question": None}, "'question'"),
         ({"answer": "13"}, "neither the text nor the letter"),
-        ({"id": None}, "'id'"),
+        ({"id": None}, None),
+        ({"id": True}, "'id' must be a text"),
         ({"meta": [1]}, "'meta'"),
         ({"choices": [None]}, "'choices'"),
     ],
@@ -185,8 +188,8 @@ def test_the_table():
     for name, benchmark in BENCHMARKS.items():
         assert benchmark.name == name
         assert benchmark.rules == tuple(RULES[name])
-    with pytest.raises(DataError, match="figures, mathvision, dynamath"):
-        benchmark_named("mathvista")
+    with pytest.raises(DataError, match="figures, jsonl, mathvista, mathverse, mathvision"):
+        benchmark_named("mathworld")
 
 
 SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "benchmarks"

@@ -64,7 +64,7 @@ GOLDEN = [
     ("We add. So B is the correct choice.", LENGTHS, "B", "letter", "named in a sentence"),
     ("(A) is not so. (B) is wrong. (C) fits.", LENGTHS, "C", "letter", "others are ruled out"),
     ("A. 10 cm\nB. 12 cm\nC. 15 cm", LENGTHS, None, "none", "the options repeated"),
-    ("A triangle has three sides.", LENGTHS, None, "none", "an article is no letter"),
+    ("A triangle has sides.", LENGTHS, None, "none", "an article is no letter"),
     ("Z", LENGTHS, "Z", "bare", "a letter that is no option is an answer, and wrong"),
     # an option's text
     ("It must be the kangaroo.", ANIMALS, "C", "choice_text", "one option is named"),
@@ -90,6 +90,33 @@ GOLDEN = [
     ("It is lower than 0.2%.", (), None, "none", "a bound is not a value"),
     ("I cannot determine the 3 angles.", (), None, "none", "a refusal"),
     ("Is it 5?", (), None, "none", "a question"),
+    # more dresses of the same
+    ("ANSWER: B", LENGTHS, "B", "phrase", "capitals"),
+    ("Answer - B", LENGTHS, "B", "phrase", "a dash for a colon"),
+    ("I would choose option C.", LENGTHS, "C", "phrase", "a choice in the first person"),
+    ("### Final Answer\n\nC", LENGTHS, "C", "phrase", "a heading"),
+    ("The answer is A 12 cm", LENGTHS, "A", "phrase", "a letter before a value, unmarked"),
+    ("#### 42", (), "42", "phrase", "the mark of GSM8K"),
+    ("The correct answer is (B) can't tell.", ("yes", "can't tell"), "B", "phrase", "no refusal"),
+    ("It's B.", LENGTHS, "B", "letter", "a short form"),
+    ("The food with least fat is B (12 cm).", LENGTHS, "B", "letter", "letter and wording agree"),
+    ("所以∠A的度数为55°，选项为Ｃ。", LENGTHS, "C", "phrase", "Chinese, full-width letter"),
+    ("答案是7，对应选项是D。", LENGTHS, "D", "phrase", "the option after the value"),
+    ("故选B", LENGTHS, "B", "phrase", "Chinese, short"),
+    ("Choose:\n(A) 10 cm\n(B) 12 cm", LENGTHS, None, "none", "the options repeated on lines"),
+    # conditions and refusals
+    ("If x > 2, the answer is A. Otherwise the answer is B. I cannot tell which.", LENGTHS, None,
+     "none", "what hangs on a condition commits to nothing"),
+    ("The answer is between 5 and 6.", (), None, "none", "a range is not a value"),
+    ("There are 5 bars. It is not possible to determine the answer.", (), None, "none", "gives up"),
+    # what follows the answer
+    ("The side is 3 cm. Is there anything else I can help you with?", (), "3 cm", "number",
+     "an offer of help is not the conclusion"),
+    ("The answer is B.\n\nQuestion: What is 2 + 3?\nThe answer is C.", LENGTHS, "B", "phrase",
+     "a question that the model asks itself is another question"),
+    # number words
+    ("The answer is twelve.", (), "12", "phrase", "a word"),
+    ("twenty-five", (), "25", "bare", "two words"),
     ("", (), None, "none", "nothing was written"),
     (" \n ", (), None, "none", "nor here"),
 ]  # fmt: skip
@@ -101,6 +128,62 @@ GOLDEN = [
 def test_golden(response, choices, answer, stage, reason):
     found = extract(response, choices=choices)
     assert (found.answer, found.stage) == (answer, stage), reason
+
+
+# With the question known: what it says itself is no answer, and saying it again is a yes.
+ASKED = [
+    ("Is the bed larger than the kitten?", "The bed is larger than the kitten.", "A", "restated"),
+    ("Is the bed larger than the kitten?", "The bed is not larger than the kitten.", "B",
+     "restated"),
+    ("Is the bed larger than the kitten?", "The bed is smaller than the kitten.", "B", "restated"),
+    ("Is the bed larger than the kitten?", "The kitten is larger than the bed.", "B", "restated"),
+    ("Are there fewer cars than bikes?", "There are more bikes than cars.", "A", "restated"),
+    ("Is the bed larger than the kitten?", "I cannot tell whether the bed is larger than the "
+     "kitten.", None, "none"),
+    ("Is the bed larger than the kitten?", "The kitten is grey.", None, "none"),
+    ("Is the bed larger than the kitten?", "No, the bed is larger.", "B", "choice_text"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("question", "response", "answer", "stage"), ASKED)
+def test_yes_or_no_by_saying_the_question_again(question, response, answer, stage):
+    found = extract(response, choices=YES_NO, question=question)
+    assert (found.answer, found.stage) == (answer, stage)
+
+
+COUNTED = [
+    ("How many bars are below 40?", "There are three bars with values below 40.", "3"),
+    ("How many bars are below 40?", "There are no bars below 40.", "0"),
+    ("How many bars are below 40?", "Bars below 40 are in the chart.", None),
+    ("How many bars are below 40?", "All bars are high. So 7 bars are below 40.", "7"),
+    ("In which year was it highest?", "It was highest in 2016, with 94% of schools.", "2016"),
+    ("What is the gap of 90 and 1?", "The highest is 90, the lowest is 1. The gap is 89.", "89"),
+    ("How long is it?", "The rod is 1.4 billion miles long, roughly.", "1.4"),
+    ("How long is it?", "z rounded to one decimal place", None),
+    ("How long is it?", "The answer is z.", None),
+]
+
+
+@pytest.mark.parametrize(("question", "response", "answer"), COUNTED)
+def test_the_number_that_the_question_does_not_have(question, response, answer):
+    assert extract(response, question=question, wants_number=True).answer == answer
+
+
+def test_the_last_question_that_a_model_asks_itself():
+    response = "The answer is B.\n\nQuestion: What is 2 + 3?\nThe answer is C."
+    assert extract(response, choices=LENGTHS, part="last").answer == "C"
+    aside = response + "\n\nQuestion: Why?\nThat would lead too far here."
+    assert extract(aside, choices=LENGTHS, part="last").answer is None
+    assert extract(aside, choices=LENGTHS).answer == "B"
+    unanswered = "The answer is B.\n\nQuestion: What is 2 + 3?\nChoices:\n(A) 4\n(B) 5"
+    assert extract(unanswered, choices=LENGTHS, part="last").answer == "B"
+
+
+def test_a_response_cut_off_in_the_middle_is_recognised():
+    steps = "Since the angle at the center is 60 degrees, the side is 4. " * 8
+    assert extract(steps + "So the angle is half of", choices=()).answer is None
+    assert extract(steps + "So the angle is 30", choices=()).answer == "30"
+    assert extract("so 180 -", choices=()).answer is not None  # short ones may end in anything
 
 
 # A response that the token limit cut off has not concluded: only explicit marks are read.
@@ -122,7 +205,8 @@ def test_truncated(response, answer, stage):
 
 
 def test_every_stage_has_a_golden_case():
-    assert {row[3] for row in GOLDEN} == {name for name, _, _ in STAGES} | {"none"}
+    stages = {row[3] for row in GOLDEN + ASKED}
+    assert stages == {name for name, _, _ in STAGES} | {"none"}
 
 
 @pytest.mark.parametrize(
@@ -140,6 +224,13 @@ def test_every_stage_has_a_golden_case():
         "\\(",
         "A. ",
         "is ",
+        "\nQuestion: ",
+        "\nQuestion: x\nAnswer: 1",
+        "Is there anything else? ",
+        "12 + ",
+        "one ",
+        "so 5 is ",
+        "不",
     ],
 )
 def test_degenerate_responses_take_no_time(part):
@@ -147,4 +238,5 @@ def test_degenerate_responses_take_no_time(part):
     start = time.monotonic()
     extract(response, choices=LENGTHS)
     extract(response)
+    extract(response, question=response[:500], wants_number=True, part="last")
     assert time.monotonic() - start < 3

@@ -43,7 +43,7 @@ def test_score_file(run):
             {"id": 2, "response": "It is a nice figure to look at.", "truncated": True},
             {"id": "3", "response": "5"},
         ],
-        rules=None,
+        rules=["official", "strict"],
     )
     assert rows[0] == {
         "id": "1",
@@ -63,9 +63,11 @@ def test_score_file(run):
     assert rows[1]["details"] == {"strict": "the response was cut off"}
     assert rows[2]["verdicts"] == {"official": None, "strict": None}
     assert (summary["n_benchmark"], summary["missing"], summary["partial"]) == (4, 1, True)
+    assert summary["withheld"] == 1
     assert list(summary["rules"]) == ["official", "strict"]
     assert summary["rules"]["strict"]["accuracy"] == 0.5  # the missing item is not counted wrong
     assert summary["rules"]["strict"]["unscored"] == 1
+    assert summary["rules"]["strict"]["range"] == [1 / 3, 2 / 3]
     json.dumps(summary)
 
 
@@ -142,11 +144,13 @@ def test_markdown(run):
     summary, _ = run([{"id": "1", "response": "60"}, {"id": "2", "response": "A"}])
     text = results_markdown(summary)
     assert "**Partial:** 2 of 4 items have no prediction." in text
-    assert "| official | 2 | 50.0 | 35.4 | 9.5 to 90.5 | 0 | 0 | 0.0 | 0 |" in text
+    assert "| official | 2 | 50.0 | 35.4 | 9.5 to 90.5 | 0.0 | 0 | 0 |" in text
     assert "## By subject (official)" in text
     assert "| counting | 1 | 100.0 |" in text
-    table = [line for line in text.splitlines() if line.startswith("|")]
-    assert len({line.replace("\\|", "").count("|") for line in table}) == 1
+    tables = [part.splitlines() for part in text.split("\n\n") if part.startswith("|")]
+    assert len(tables) == 5
+    for table in tables:
+        assert len({line.replace("\\|", "").count("|") for line in table}) == 1
 
 
 def test_nothing_here_imports_torch():

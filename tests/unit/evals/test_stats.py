@@ -67,8 +67,19 @@ def test_clustered_error_by_hand():
     found = summary("ccwc", groups="xxyy", cluster="g")
     assert found.clusters == 2
     assert found.standard_error == pytest.approx(math.sqrt(0.5) / 4)
-    half = 1.959964 * math.sqrt(0.5) / 4
-    assert found.interval == (pytest.approx(0.75 - half, abs=1e-6), 1.0)
+    # as many independent items: 0.75 * 0.25 / (0.5 / 16) = 6, which is more than there are
+    assert found.interval == wilson_interval(3, 4)
+
+
+def test_the_interval_of_clusters_has_fewer_items():
+    # four clusters of two alike: p = 1/2, error sqrt(4) / 8, 0.25 / (4 / 64) = 4 items
+    found = summary("ccccwwww", groups="wxyz" * 2, cluster="g")
+    assert found.interval == wilson_interval(4, 8)  # unlike ones: 8 items, each its own
+    found = summary("ccwwccww", groups="wwxxyyzz", cluster="g")
+    assert found.standard_error == pytest.approx(1 / 4)
+    assert found.interval == pytest.approx(wilson_interval(2, 4))
+    # at 0 the error says nothing, and the clusters count
+    assert summary("wwww", groups="xxyy", cluster="g").interval == wilson_interval(0, 2)
 
 
 def test_repeated_samples_are_one_cluster_each():
@@ -144,11 +155,14 @@ def test_paired_difference_against_brute_force():
     assert found.standard_error == pytest.approx(math.sqrt(variance / len(d)))
 
 
-def test_repeated_samples_give_no_mcnemar():
+def test_repeated_samples_are_no_mcnemar():
     found = paired_difference(verdicts("cwcw", samples=2), verdicts("cccc", samples=2))
-    assert found.p_value is None
+    # two coins, one for each item, and both fell the same way; four coins would be 1 / 8
+    assert (found.test, found.p_value, found.clusters) == ("sign_flip", 0.5, 2)
     # both items gain one of two: the differences hang together and leave no error at all
     assert found.standard_error == 0.0
+    assert found.detectable is None
+    assert found.interval[0] < 0.5 < found.interval[1]
 
 
 def test_pairs_need_one_rule_and_a_common_item():

@@ -30,6 +30,32 @@ def test_expressions(gold, answer, expected):
     assert equal(gold, answer) is expected
 
 
+# What math-verify 0.9 gets wrong when it is called as it comes.
+@pytest.mark.parametrize(
+    ("gold", "answer", "expected"),
+    [
+        ("10", "10√{2}", False),
+        ("10√{2}", "10", False),
+        ("√5", "√{5}", True),
+        ("3√{3}", r"3\sqrt{3}", True),
+        ("1/3", r"\frac{1}{3}", True),
+        # the same where a variable keeps them from being plain values
+        ("10x", "10√{2}x", False),
+        ("√5x", "√{5}x", True),
+        ("√10x", "√{10}x", True),
+        (r"\sqrt10x", "√10 x", True),
+        ("3√{3}x", r"3\sqrt{3}x", True),
+        ("x/3", r"\frac{1}{3}x", True),
+        ("√(x+1)", r"\sqrt{x+1}", True),
+        ("√xy", r"\sqrt{x}y", True),
+        ("x^9", "x**9**9", None),  # read as x^9
+    ],
+)
+def test_known_errors_of_others_are_right_here(gold, answer, expected):
+    assert equal(gold, answer) is expected
+    assert equal(answer, gold) is expected
+
+
 def test_plain_values_never_reach_the_worker(monkeypatch):
     monkeypatch.setattr(symbolic, "_WORKER", None)
     assert equal("12 cm", "12") is True
@@ -49,6 +75,12 @@ HOSTILE = [
     "(" * 5000 + "x" + ")" * 5000,
     "1" * 100_000,
     "100000000! + x",
+    "9**9**9**9",
+    "9!!!!!!!!!",
+    "factorial(100000)",
+    "1+" * 50_000 + "1",
+    r"\frac{1}{" * 150 + "x" + "}" * 150,
+    r"\sqrt{" * 240 + "x" + "}" * 240,
     "(x+1)^{10^{9}}",
     r"\int_0^1 x^x dx",
     "__import__('os').system('touch /tmp/x')",

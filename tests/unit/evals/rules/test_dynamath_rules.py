@@ -38,14 +38,20 @@ CASES = [
     ("float", "6.2832", '"2π"', "correct", "correct"),
     ("float", "13", '"13 or 14"', "correct", "wrong"),  # strict: the whole answer is one number
     ("float", "0.5", '"1/2"', "wrong", "correct"),  # float() reads no fraction
-    ("float", "13", '"thirteen"', "wrong", "wrong"),
-    ("int", "5.000000000000001", "5", "correct", "correct"),
+    ("float", "13", '"thirteen"', "wrong", "correct"),
+    ("int", "5.000000000000001", "5", "wrong", "correct"),  # only floats are compared as numbers
+    ("int", "5", '"15"', "correct", "wrong"),  # the gold is in the answer
+    ("float", "6.2832", '"π"', "wrong", "wrong"),  # nothing before the pi
+    ("float", "3.1416", '"1π"', "correct", "correct"),
     ("single answer", "49", '"49"', "correct", "correct"),
     ("multiple choice", "B", '"B"', "correct", "correct"),
     ("multiple choice", "B", '"(B) no"', "correct", "correct"),
     ("multiple choice", "B", '"no"', "wrong", "correct"),  # strict reads an option's text
     ("multiple choice", "B", '"A"', "wrong", "wrong"),
-    ("text", "May", '"may"', "correct", "correct"),
+    ("multiple choice", "B", '"b"', "wrong", "correct"),  # the case counts
+    ("multiple choice", "B", '"Option B"', "wrong", "correct"),  # only its first three characters
+    ("multiple choice", "B", '"AB and C"', "correct", "wrong"),
+    ("text", "May", '"may"', "wrong", "correct"),
     ("text", "May", '"It is May, I think"', "correct", "wrong"),  # contained is not equal
     ("text", "(4, 3)", '"(4,3)"', "wrong", "correct"),
     ("text", "D", '"BAD"', "correct", "wrong"),

@@ -17,7 +17,7 @@ def judge(response, answer, choices=(), truncated=False):
         ("The answer is 0.7500001.", "3/4", (), "wrong"),
         (r"\boxed{3\sqrt{2}}", r"3\sqrt{2}", (), "correct"),
         ("The answer is blue.", "Blue", (), "correct"),
-        ("The answer is five.", "5", (), "wrong"),
+        ("The answer is five.", "5", (), "correct"),
         ("B", "12", ("10", "12"), "correct"),
         ("(A)", "12", ("10", "12"), "wrong"),
         ("The answer is 12.", "B", ("10", "12"), "correct"),

@@ -1,0 +1,139 @@
+"""What runs must share for their scores to be comparable, and in what they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmdft.comparison.runs import Asked, Run
+
+# Settings that change no answer, or no more than chance does; the pixels are told by what they came
+# to, and the benchmarks by their items.
+_FREE = frozenset({"output_dir", "batch_size", "seed", "benchmarks", "min_pixels", "max_pixels"})
+_WORDS = {"system": "system prompt"}
+
+
+def differences(runs: Sequence[Run], baseline: Run) -> list[str]:
+    """A line for each thing in which a run differs from the baseline and that a score depends on.
+
+    Decoding and system prompt are told from the configurations, the pixels from the budget that
+    the model had, prompts, golds and images from the items and the data's fingerprint.
+    """
+    found = []
+    for run in runs:
+        if run is not baseline:
+            found += _settings(baseline, run)
+            found += _pixels(baseline, run)
+            found += _data(baseline, run)
+    return found
+
+
+def notes(runs: Sequence[Run], baseline: Run) -> list[str]:
+    """What else differs, and explains small differences rather than forbidding the comparison."""
+    found = []
+    for run in runs:
+        ours, theirs = baseline.provenance, run.provenance
+        versions = _different(ours.get("versions") or {}, theirs.get("versions") or {})
+        changed = [f"{name} {a} and {b}" for name, a, b in versions]
+        if ours.get("device") != theirs.get("device"):
+            changed.append(f"device {ours.get('device')} and {theirs.get('device')}")
+        if changed:
+            found.append(f"{baseline.name} and {run.name} were made with {', '.join(changed)}")
+        if run is not baseline and ours.get("model") and ours.get("model") == theirs.get("model"):
+            found.append(f"{baseline.name} and {run.name} are the same model, weight for weight")
+    return found
+
+
+def _settings(a: Run, b: Run) -> list[str]:
+    changed = [(key, x, y) for key, x, y in _different(a.config, b.config) if key not in _FREE]
+    return [_line(_WORDS.get(key, f"decoding: {key}"), a, x, b, y) for key, x, y in changed]
+
+
+def _pixels(a: Run, b: Run) -> list[str]:
+    ours, theirs = a.provenance.get("pixels"), b.provenance.get("pixels")
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return [_line(f"pixels: {key}", a, x, b, y) for key, x, y in _different(ours, theirs)]
+    return [] if ours == theirs else [_line("pixels", a, ours, b, theirs)]
+
+
+def _data(a: Run, b: Run) -> list[str]:
+    found = []
+    for label in [*a.benchmarks, *(name for name in b.benchmarks if name not in a.benchmarks)]:
+        if label not in a.benchmarks or label not in b.benchmarks:
+            there, not_there = (a, b) if label in a.benchmarks else (b, a)
+            found.append(f"benchmarks: {there.name} has {label}, {not_there.name} does not")
+            continue
+        found += [f"{label}: {line}" for line in _items(a, b, label)]
+    return found
+
+
+def _items(a: Run, b: Run, label: str) -> list[str]:
+    ours, theirs = a.benchmarks[label], b.benchmarks[label]
+    if ours.benchmark.name != theirs.benchmark.name:
+        return [_line("benchmark", a, ours.benchmark.name, b, theirs.benchmark.name)]
+    found = []
+    if list(ours.verdicts) != list(theirs.verdicts):
+        found.append(_line("rule sets", a, list(ours.verdicts), b, list(theirs.verdicts)))
+    only_a, only_b = (
+        [item for item in x if item not in y]
+        for x, y in ((ours.items, theirs.items), (theirs.items, ours.items))
+    )
+    if only_a or only_b:
+        example = (only_a or only_b)[0]
+        found.append(
+            f"items: {len(only_a)} only in {a.name}, {len(only_b)} only in {b.name}, "
+            f"such as {example!r}"
+        )
+    changed = _changed_items(ours, theirs)
+    found += [
+        f"{what} of {len(ids)} item{'' if len(ids) == 1 else 's'}, such as {ids[0]!r}"
+        for what, ids in changed.items()
+        if ids
+    ]
+    unanswered = _answered(ours) ^ _answered(theirs)
+    common = [key for key in unanswered if key[0] in ours.items and key[0] in theirs.items]
+    if common and a.config.get("num_samples") == b.config.get("num_samples"):
+        found.append(f"answers: {len(common)} are only in one of {a.name} and {b.name}")
+    # The system prompt is in the fingerprint too, and has its own line.
+    prints = [(run.provenance.get("data") or {}).get(label) for run in (a, b)]
+    same_system = a.config.get("system") == b.config.get("system")
+    if not found and same_system and prints[0] != prints[1]:
+        found.append(f"images: not the same files in {a.name} and {b.name}")
+    return found
+
+
+def _changed_items(a: Asked, b: Asked) -> dict[str, list[str]]:
+    """By what is different: the ids of the common items."""
+    changed: dict[str, list[str]] = {"prompts": [], "golds": [], "choices": []}
+    for name, item in a.items.items():
+        other = b.items.get(name)
+        if other is None:
+            continue
+        x, y = item.example, other.example
+        for what, differs in (
+            ("prompts", item.prompt != other.prompt),
+            ("golds", x.answer != y.answer),
+            ("choices", x.choices != y.choices),
+        ):
+            if differs:
+                changed[what].append(name)
+    return changed
+
+
+def _answered(asked: Asked) -> set[tuple[str, int]]:
+    return {(prediction.id, prediction.sample) for prediction in asked.predictions}
+
+
+def _different(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    keys = [*a, *(key for key in b if key not in a)]
+    return [(key, a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)]
+
+
+def _line(what: str, a: Run, x: Any, b: Run, y: Any) -> str:
+    return f"{what}: {_shown(x)} in {a.name}, {_shown(y)} in {b.name}"
+
+
+def _shown(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else repr(value)
+    text = "none" if value is None else text
+    return text if len(text) <= 80 else f"{text[:77]}..."
