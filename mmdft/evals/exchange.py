@@ -27,7 +27,9 @@ from mmdft.records import Example, Prediction
 CELL_LIMIT = 32_767
 _TABLES = (".xlsx", ".tsv")
 # How the formats name an item, the most telling first.
-_ID_KEYS = ("pid", "id", "sample_index", "ID", "question_id")
+_ID_KEYS = ("pid", "id", "sample_index", "question_id", "figure_id")
+# We-Math's items are named by problem and part (2steps_multi), DynaMath's by seed and variant.
+_PAIRS = (("ID", "key", "/"), ("qid", "varid", "-"))
 
 
 def is_foreign(path: Path) -> bool:
@@ -202,8 +204,13 @@ def _identity(
     by_question: Mapping[str, list[str]],
     where: str,
 ) -> str:
-    for key in _ID_KEYS:
-        if (name := _name(row.get(key))) is not None:
+    named = {key: _name(row.get(key)) for key in _ID_KEYS}
+    for first, second, between in _PAIRS:
+        whole, part = _name(row.get(first)), _name(row.get(second))
+        if whole is not None and part is not None:
+            named = {first: f"{whole}{between}{part.rpartition('_')[2]}"}
+    for key, name in named.items():
+        if name is not None:
             if name not in by_id:
                 raise DataError(
                     f"{where}: {key} {name!r}: the benchmark has no such id; "

@@ -29,6 +29,12 @@ def results_markdown(summary: Mapping[str, Any]) -> str:
             "prediction. They are not in the figures below.",
             "",
         ]
+    if summary.get("withheld"):
+        lines += [
+            f"**Withheld:** {summary['withheld']} of {summary['n_predictions']} predictions are "
+            "for items whose gold is not published. They are unscored, not wrong.",
+            "",
+        ]
     lines += markdown_table(
         ("rules", *_SCORE), [(name, *_score_cells(row)) for name, row in rules.items()]
     )

@@ -179,7 +179,7 @@ def small_run(tiny_dir, tmp_path, family, out):
     """A configuration file of a short packed run with checkpoints and validation."""
     data = tmp_path / "figures"
     if not data.exists():
-        write_figures(data, num=40, split="train", size=56)
+        write_figures(data, num=40, split="train", size=56, families=["basic"])
         write_figures(data, num=6, split="validation", size=56)
     path = tmp_path / f"{out}.yaml"
     path.write_text(

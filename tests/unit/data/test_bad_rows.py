@@ -337,4 +337,3 @@ def test_a_row_that_cannot_be_used(load: Callable[..., Any], row: Any, reason: s
 def test_no_image_is_a_row_of_text(load: Callable[..., Any], nothing: Any) -> None:
     example = load({**GOOD, "images": nothing})
     assert isinstance(example, Example) and not example.images
-

@@ -197,7 +197,7 @@ def test_an_example_that_training_will_set_aside_is_compared_by_its_bytes() -> N
 
 def test_drawn_splits_leak_nothing_but_what_is_put_there(tmp_path: Path) -> None:
     for split in ("train", "test"):
-        write_figures(tmp_path / split, num=150, split=split, seed=0, size=112)
+        write_figures(tmp_path / split, num=150, split=split, seed=0, size=112, families=["basic"])
     items = benchmark_named("figures").load(tmp_path / "test")
     train = benchmark_named("figures").load(tmp_path / "train")
     alike = leaks(train, {"figures": items})

@@ -18,6 +18,8 @@ from PIL import Image
 from mmdft.errors import DataError
 from mmdft.evals.benchmarks import BENCHMARKS, benchmark_named
 from mmdft.evals.benchmarks.wemath import options
+from mmdft.evals.scoring import score_file
+from mmdft.evals.tables import results_markdown
 from mmdft.records import Example, ImageRef
 
 Row = dict[str, Any]
@@ -456,6 +458,10 @@ def test_charxiv(tmp_path: Path) -> None:
         (example,) = load("charxiv", path, images=False)
         assert example.turns[0].text.endswith(ending)
         assert example.answer is None
+    (example,) = load(
+        "charxiv", whole(tmp_path / "x.json", {"1": {**row, "answer": "3"}}), images=False
+    )
+    assert example.turns[0].text == "How many?\nAnswer with a number, which is whole."
     whole(tmp_path / "x.json", {"1": {**row, "inst_category": 5}})
     with pytest.raises(DataError, match="the answer's kind is '5'"):
         load("charxiv", tmp_path / "x.json", images=False)
@@ -596,7 +602,27 @@ def test_questions_of_your_own(tmp_path: Path) -> None:
         load("jsonl", tmp_path)
 
 
+@pytest.mark.parametrize("name", ["charxiv", "mathverse", "mathvision"])
+def test_withheld_golds_are_unscored_and_labelled(name: str, tmp_path: Path) -> None:
+    rows = {
+        "charxiv": {"figure_id": 1, "query": "q", "answer": None, "inst_category": 1},
+        "mathverse": {**VERSES[0], "answer": ""},
+        "mathvision": {"id": "1", "question": "q", "options": [], "level": 1, "subject": "s"},
+    }
+    data = lines(tmp_path / "data.jsonl", rows[name])
+    predictions = lines(tmp_path / "p.jsonl", {"id": "1", "response": "The answer is 3."})
+    found = score_file(predictions, benchmark=name, data=data, out=tmp_path / "o.jsonl")
+    assert found["withheld"] == 1
+    for summary in found["rules"].values():
+        assert (summary["unscored"], summary["wrong"], summary["accuracy"]) == (1, 0, None)
+    assert "**Withheld:** 1 of 1 predictions" in results_markdown(found)
+
+
 def test_a_missing_gold_is_an_error_where_none_is_withheld(tmp_path: Path) -> None:
     path = whole(tmp_path / "testmini.json", [{**WEMATH, "answer": None}])
     with pytest.raises(DataError, match="'answer' must be a text but is None"):
         load("wemath", path, images=False)
+    seed = {"question": "q", "answer_type": "float", "subject": "s", "level": "l", "answer": ""}
+    path = whole(tmp_path / "dataset.json", {"1": seed})
+    with pytest.raises(DataError, match="row '1': the gold answer is missing"):
+        load("dynamath", path, images=False)

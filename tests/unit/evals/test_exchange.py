@@ -53,6 +53,22 @@ def predictions(*responses):
     return [Prediction(id=str(i), response=text) for i, text in enumerate(responses, start=1)]
 
 
+@pytest.mark.parametrize(
+    ("row", "identity"),
+    [
+        ({"index": 9, "ID": "2steps_7", "key": "2steps_multi"}, "2steps_7/multi"),
+        ({"index": 9, "ID": "3steps_7", "key": "3steps_1"}, "3steps_7/1"),
+        ({"index": 9, "qid": 7, "varid": 10}, "7-10"),
+        ({"index": 9, "figure_id": 12}, "12"),
+    ],
+)
+def test_items_that_are_named_by_fields_of_their_own(tmp_path, row, identity):
+    path = tmp_path / "answers.tsv"
+    row = {**row, "question": "Of no item.", "prediction": "B"}
+    path.write_text("\t".join(row) + "\n" + "\t".join(map(str, row.values())) + "\n")
+    assert [p.id for p in read_foreign(path, [example(identity, "Which?")])] == [identity]
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_round_trip(tmp_path, name):
     path = tmp_path / name
