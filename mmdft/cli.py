@@ -473,9 +473,9 @@ def figures(
 ) -> None:
     """Draw geometry and charts with exact answers into the folder OUT.
 
-    --families takes kinds of figure, or the groups basic, geometry and charts. Wrong rows have the
-    reasoning and answer of another figure (mismatch), one wrong step and what follows from it
-    (wrong_step), or a wrong answer alone (wrong_answer).
+    --families takes kinds of figure, or the groups basic, geometry, coordinates, solids and charts.
+    Wrong rows have the reasoning and answer of another figure (mismatch), one wrong step and what
+    follows from it (wrong_step), or a wrong answer alone (wrong_answer).
     """
     from mmdft.data.figures import write_figures
 

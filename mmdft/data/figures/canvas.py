@@ -55,13 +55,19 @@ def centroid(points: Sequence[Point]) -> Point:
 
 
 class Canvas:
-    """Drawing in canvas units, in one style. Draw shapes first, labels last."""
+    """Drawing in canvas units, in one style. Draw shapes first, labels last.
 
-    def __init__(self, size: int, style: Style) -> None:
+    With `turn`, in degrees anticlockwise, all is turned about the middle and shrunk to stay inside;
+    labels stay upright.
+    """
+
+    def __init__(self, size: int, style: Style, turn: float = 0) -> None:
         self.size = size
         self.style = style
         self._factor = 4 if size <= 256 else 2
         self._scale = size * self._factor / UNITS
+        self._cos, self._sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+        self._shrink = 1 / (self._cos + abs(self._sin)) if turn else 1
         self.image = Image.new("RGB", (size * self._factor,) * 2, style.background)
         self._draw = ImageDraw.Draw(self.image)
 
@@ -112,13 +118,13 @@ class Canvas:
 
     def disc(self, center: Point, radius: float, fill: Color | None = None) -> None:
         """A filled circle without outline."""
-        (x, y), r = self._pixels([center])[0], round(radius * self._scale)
+        (x, y), r = self._pixels([center])[0], round(radius * self._shrink * self._scale)
         self._draw.ellipse((x - r, y - r, x + r, y + r), fill=fill or self.style.ink)
 
     def circle(self, center: Point, radius: float, fill: Color) -> None:
         """A filled circle with an outline in ink."""
         self.disc(center, radius)
-        self.disc(center, radius - self.style.line_width, fill)
+        self.disc(center, radius - self.style.line_width / self._shrink, fill)
 
     def sector(
         self,
@@ -137,6 +143,43 @@ class Canvas:
         """Width and height of a label's ink, in units."""
         left, top, right, bottom = self._ink_box(text)
         return (right - left) / self._scale, (bottom - top) / self._scale
+
+    def arc(self, center: Point, radius: float, start: float, end: float) -> None:
+        """A thin arc between two angles in degrees: the mark of an angle."""
+        num_steps = max(2, round(abs(end - start) / 5))
+        turns = (start + (end - start) * i / num_steps for i in range(num_steps + 1))
+        self.line([polar(center, radius, t) for t in turns], 0.7)
+
+    def dashes(self, p: Point, q: Point, width: float = 0.8) -> None:
+        """A dashed segment."""
+        num = max(2, round(math.dist(p, q) / 4))
+        for i in range(num):
+            ends = [(i + t) / num for t in (0.2, 0.75)]
+            self.line([(p[0] + (q[0] - p[0]) * t, p[1] + (q[1] - p[1]) * t) for t in ends], width)
+
+    def place(self, point: Point) -> Point:
+        """Where a point comes to lie, in units."""
+        if self._shrink == 1:
+            return point
+        x, y = point[0] - CENTER[0], point[1] - CENTER[1]
+        nx, ny = self._turned(x, y)
+        return CENTER[0] + nx * self._shrink, CENTER[1] + ny * self._shrink
+
+    def plate(self, center: Point, text: str) -> None:
+        """A label on a piece of paper of its own, so that no line runs through it."""
+        width, height = self.text_size(text)
+        x, y = self.place(center)
+        left, top, right, bottom = (
+            round(v * self._scale)
+            for v in (
+                x - width / 2 - 1.5,
+                y - height / 2 - 1.5,
+                x + width / 2 + 1.5,
+                y + height / 2 + 1.5,
+            )
+        )
+        self._draw.rectangle((left, top, right, bottom), fill=self.style.background)
+        self.text(center, text)
 
     def text(self, center: Point, text: str) -> None:
         """A label with the middle of its ink at `center`."""
@@ -158,8 +201,15 @@ class Canvas:
         nx, ny = (q[1] - p[1]) / length, (p[0] - q[0]) / length
         if nx * (inside[0] - middle[0]) + ny * (inside[1] - middle[1]) > 0:
             nx, ny = -nx, -ny
-        away = self._reach(text, nx, ny) + self.style.line_width / 2 + GAP
+        away = (self._reach(text, nx, ny) + self.style.line_width / 2 + GAP) / self._shrink
         self.text((middle[0] + nx * away, middle[1] + ny * away), text)
+
+    def label_out(self, corner: Point, inside: Point, text: str) -> None:
+        """A label at a corner of a shape, on the side away from `inside`."""
+        length = math.dist(corner, inside)
+        ux, uy = (corner[0] - inside[0]) / length, (corner[1] - inside[1]) / length
+        away = (self._reach(text, ux, uy) + self.style.line_width / 2 + GAP) / self._shrink
+        self.text((corner[0] + ux * away, corner[1] + uy * away), text)
 
     def label_wedge(
         self, center: Point, start: float, end: float, text: str, clear: float = 0
@@ -167,17 +217,22 @@ class Canvas:
         """A label between two rays from `center`, farther out than `clear`, touching neither."""
         middle, half = (start + end) / 2, (end - start) / 2
         ux, uy = polar((0, 0), 1, middle)
-        away = clear + GAP + self._reach(text, ux, uy)
+        away = clear + (GAP + self._reach(text, ux, uy)) / self._shrink
         if half < 90:
             for ray in (start, end):
                 nx, ny = polar((0, 0), 1, ray + 90)
                 room = self._reach(text, nx, ny) + self.style.line_width / 2 + GAP
-                away = max(away, room / math.sin(math.radians(half)))
+                away = max(away, room / self._shrink / math.sin(math.radians(half)))
         self.text((center[0] + ux * away, center[1] + uy * away), text)
 
     def _reach(self, text: str, nx: float, ny: float) -> float:
+        """How far a label's box goes from its middle towards (nx, ny), turned as the canvas is."""
         width, height = self.text_size(text)
+        nx, ny = self._turned(nx, ny)
         return (abs(nx) * width + abs(ny) * height) / 2
+
+    def _turned(self, x: float, y: float) -> Point:
+        return x * self._cos + y * self._sin, y * self._cos - x * self._sin
 
     @property
     def _font_pixels(self) -> int:
@@ -186,7 +241,7 @@ class Canvas:
     @property
     def _stroke(self) -> int:
         # The font's own strokes are thinner than a pixel at 112.
-        return max(1, round(0.25 * self._scale))
+        return max(1, round(self.style.stroke * self._scale))
 
     def _ink_box(self, text: str) -> tuple[int, int, int, int]:
         left, top, right, bottom = _font(self._font_pixels).getbbox(
@@ -195,4 +250,5 @@ class Canvas:
         return math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
 
     def _pixels(self, points: Sequence[Point]) -> list[tuple[int, int]]:
-        return [(round(x * self._scale), round(y * self._scale)) for x, y in points]
+        placed = map(self.place, points)
+        return [(round(x * self._scale), round(y * self._scale)) for x, y in placed]

@@ -10,11 +10,11 @@ hash leaves the family out, so families that share a picture do not leak it to e
 * the style: other shades of the same colour names, a tinted background, blue ink, thinner lines
   and bars, slightly smaller labels, more free space around the shape (`STYLES["shifted"]`);
 * the questions: each family's `OOD_QUESTIONS`, none of them among the `QUESTIONS`;
-* the ranges, family by family (`ood_ranges` against `ranges`): sides, radii, bar and line values
-  above those of training; angles and pie shares that are not multiples of 5; larger triples;
-  a grid of 6 with smaller cells in place of 5; smaller and less regular polygons; 2 or 5 coloured
-  bars in place of 3 or 4; 3 to 7 plain bars, lower ones, in place of 2 to 6; smaller circles
-  with scattered parts.
+* the ranges, family by family (`ood_ranges` against `ranges`). Of the basic ones: sides, radii,
+  bar and line values above those of training; angles and pie shares that are not multiples of
+  5; larger triples; a grid of 6 with smaller cells in place of 5; smaller and less regular
+  polygons; 2 or 5 coloured bars in place of 3 or 4; 3 to 7 plain bars, lower ones, in place of
+  2 to 6; smaller circles with scattered parts.
 
 Every ood figure has the other style, so none can be in train. Where numbers are printed, they do
 not overlap either, parameter by parameter; of the triples, none is in both.
@@ -26,6 +26,7 @@ from mmdft.data.figures import charts, shapes, triangles
 from mmdft.data.figures.chart_families import CHART_FAMILIES
 from mmdft.data.figures.figure import Family, Ranges
 from mmdft.data.figures.geometry_families import GEOMETRY_FAMILIES
+from mmdft.data.figures.space_families import COORDINATE_FAMILIES, SOLID_FAMILIES
 
 CORNERS = range(30, 121, 5)
 OOD_CORNERS = tuple(angle for angle in range(31, 120) if angle % 5)
@@ -249,4 +250,10 @@ BASIC_FAMILIES: dict[str, Family] = {
     ),
 }
 
-FAMILIES: dict[str, Family] = {**BASIC_FAMILIES, **GEOMETRY_FAMILIES, **CHART_FAMILIES}
+FAMILIES: dict[str, Family] = {
+    **BASIC_FAMILIES,
+    **GEOMETRY_FAMILIES,
+    **COORDINATE_FAMILIES,
+    **SOLID_FAMILIES,
+    **CHART_FAMILIES,
+}

@@ -43,10 +43,11 @@ class Style:
     palette: Mapping[str, Color]
     background: Color
     ink: Color
-    line_width: int
-    label_size: int
+    line_width: float
+    label_size: float
     inset: int
     bar_percent: int
+    stroke: float = 0.25
 
 
 # The colour names are the same in both styles because they are answers; the shades are not.
@@ -131,5 +132,5 @@ class Family:
     key: tuple[str, ...]
     ranges: Ranges
     ood_ranges: Ranges
-    min_size: int = 112
+    min_size: int = 56
     """the smallest side in pixels at which its labels are legible"""

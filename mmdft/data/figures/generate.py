@@ -53,7 +53,8 @@ def draw(family: str, *, seed: int, index: int, split: str = "train", size: int 
     solution = entry.solve(params)
     style = STYLES[params["style"]]
     look = params.get("look")
-    canvas = Canvas(max(size, entry.min_size), styled(style, look) if look else style)
+    size = max(size, entry.min_size)
+    canvas = Canvas(size, styled(style, look), look["turn"]) if look else Canvas(size, style)
     entry.paint(canvas, params)
     image = canvas.finish()
     return Figure(

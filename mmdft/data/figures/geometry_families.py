@@ -1,4 +1,4 @@
-"""Geometry with theorems, coordinates, angles, similarity and solids: the table of families.
+"""Plane geometry with theorems, angles, proportion and areas: the table of families.
 
 What the columns mean is said in `mmdft.data.figures.families`. These have a look of their own each
 (`looks`), smaller labels, and so a smallest size of 224 pixels.
@@ -6,122 +6,168 @@ What the columns mean is said in `mmdft.data.figures.families`. These have a loo
 
 from __future__ import annotations
 
-from mmdft.data.figures import reasoned, theorems
+from mmdft.data.figures import angles, areas, circles, similar
 from mmdft.data.figures.figure import Family
 
 SIZE = 224
 TRIPLES = ((3, 4, 5), (6, 8, 10), (5, 12, 13), (9, 12, 15), (8, 15, 17), (12, 16, 20))
 OOD_TRIPLES = ((15, 20, 25), (18, 24, 30), (20, 21, 29), (10, 24, 26), (16, 30, 34), (21, 28, 35))
+# Two legs, the long side on them, which is a leg of the second triangle; its other leg, long side.
+CHAINS = (
+    (3, 4, 5, 12, 13),
+    (9, 12, 15, 8, 17),
+    (9, 12, 15, 20, 25),
+    (12, 16, 20, 15, 25),
+    (6, 8, 10, 24, 26),
+    (12, 16, 20, 21, 29),
+)
+OOD_CHAINS = (
+    (18, 24, 30, 16, 34),
+    (21, 28, 35, 12, 37),
+    (24, 32, 40, 30, 50),
+    (24, 32, 40, 42, 58),
+    (27, 36, 45, 28, 53),
+    (15, 20, 25, 60, 65),
+)
 ANGLES = range(30, 101, 5)
 OOD_ANGLES = tuple(angle for angle in range(31, 100) if angle % 5)
+# What the two sides of the halved angle are to each other.
+RATIOS = ((1, 2), (2, 1), (2, 3), (3, 2), (3, 4), (4, 3), (4, 5), (5, 4))
 
 GEOMETRY_FAMILIES: dict[str, Family] = {
     "thales_leg": Family(
-        sample=theorems.sample_thales,
-        paint=theorems.paint_thales,
-        solve=theorems.solve_thales,
+        sample=circles.sample_thales,
+        paint=circles.paint_thales,
+        solve=circles.solve_thales,
         key=("leg", "other", "color", "radius_told"),
         ranges={"triple": TRIPLES},
         ood_ranges={"triple": OOD_TRIPLES},
         min_size=SIZE,
     ),
     "tangent_length": Family(
-        sample=theorems.sample_tangent,
-        paint=theorems.paint_tangent,
-        solve=theorems.solve_tangent,
-        key=("radius", "distance", "color", "look"),
+        sample=circles.sample_tangent,
+        paint=circles.paint_tangent,
+        solve=circles.solve_tangent,
+        key=("radius", "distance", "color", "chord", "lift"),
         ranges={"triple": TRIPLES},
         ood_ranges={"triple": OOD_TRIPLES},
         min_size=SIZE,
     ),
     "inscribed_angle": Family(
-        sample=theorems.sample_inscribed,
-        paint=theorems.paint_inscribed,
-        solve=theorems.solve_inscribed,
+        sample=circles.sample_inscribed,
+        paint=circles.paint_inscribed,
+        solve=circles.solve_inscribed,
         key=("angle", "corner", "color"),
         ranges={"angle": range(30, 61, 5)},
         ood_ranges={"angle": tuple(a for a in range(31, 60) if a % 5)},
         min_size=SIZE,
     ),
     "crossing_chords": Family(
-        sample=theorems.sample_chords,
-        paint=theorems.paint_chords,
-        solve=theorems.solve_chords,
+        sample=circles.sample_chords,
+        paint=circles.paint_chords,
+        solve=circles.solve_chords,
         key=("parts",),
         ranges={"part": range(3, 16)},
         ood_ranges={"part": range(16, 41)},
         min_size=SIZE,
     ),
     "similar_triangles": Family(
-        sample=theorems.sample_similar,
-        paint=theorems.paint_similar,
-        solve=theorems.solve_similar,
+        sample=similar.sample_similar,
+        paint=similar.paint_similar,
+        solve=similar.solve_similar,
         key=("side", "factor", "base"),
         ranges={"side": range(3, 10), "factor": (2, 3), "base": range(3, 13)},
         ood_ranges={"side": range(10, 21), "factor": (2, 3), "base": range(13, 31)},
         min_size=SIZE,
     ),
+    "midsegment_perimeter": Family(
+        sample=similar.sample_midsegment,
+        paint=similar.paint_midsegment,
+        solve=similar.solve_midsegment,
+        key=("sides",),
+        ranges={"half": range(3, 13)},
+        ood_ranges={"half": range(13, 31)},
+        min_size=SIZE,
+    ),
+    "bisector_perimeter": Family(
+        sample=similar.sample_bisector,
+        paint=similar.paint_bisector,
+        solve=similar.solve_bisector,
+        key=("left", "right", "parts"),
+        ranges={"ratio": RATIOS, "long": range(2, 7), "short": range(2, 6)},
+        ood_ranges={"ratio": RATIOS, "long": range(7, 13), "short": range(6, 12)},
+        min_size=SIZE,
+    ),
+    "pythagoras_chain": Family(
+        sample=similar.sample_chain,
+        paint=similar.paint_chain,
+        solve=similar.solve_chain,
+        key=("sides", "mirror", "color"),
+        ranges={"chain": CHAINS},
+        ood_ranges={"chain": OOD_CHAINS},
+        min_size=SIZE,
+    ),
     "exterior_angle": Family(
-        sample=reasoned.sample_exterior,
-        paint=reasoned.paint_exterior,
-        solve=reasoned.solve_exterior,
+        sample=angles.sample_exterior,
+        paint=angles.paint_exterior,
+        solve=angles.solve_exterior,
         key=("left", "top"),
         ranges={"angle": ANGLES},
         ood_ranges={"angle": OOD_ANGLES},
         min_size=SIZE,
     ),
     "parallel_lines": Family(
-        sample=reasoned.sample_parallels,
-        paint=reasoned.paint_parallels,
-        solve=reasoned.solve_parallels,
+        sample=angles.sample_parallels,
+        paint=angles.paint_parallels,
+        solve=angles.solve_parallels,
         key=("left", "right"),
         ranges={"angle": ANGLES},
         ood_ranges={"angle": OOD_ANGLES},
         min_size=SIZE,
     ),
+    "parallel_bend": Family(
+        sample=angles.sample_bend,
+        paint=angles.paint_bend,
+        solve=angles.solve_bend,
+        key=("upper", "lower"),
+        ranges={"angle": range(30, 76, 5)},
+        ood_ranges={"angle": tuple(a for a in range(31, 75) if a % 5)},
+        min_size=SIZE,
+    ),
+    "polygon_corner": Family(
+        sample=angles.sample_corners,
+        paint=angles.paint_corners,
+        solve=angles.solve_corners,
+        key=("angles", "missing"),
+        ranges={"num_sides": (4, 5), "angle": range(60, 131, 5)},
+        ood_ranges={"num_sides": (4, 5), "angle": tuple(a for a in range(61, 130) if a % 5)},
+        min_size=SIZE,
+    ),
     "notched_area": Family(
-        sample=reasoned.sample_notch,
-        paint=reasoned.paint_notch,
-        solve=reasoned.solve_notch,
+        sample=areas.sample_notch,
+        paint=areas.paint_notch,
+        solve=areas.solve_notch,
         key=("width", "height", "cut"),
         ranges={"side": range(2, 13)},
         ood_ranges={"side": range(13, 31)},
         min_size=SIZE,
     ),
-    "grid_distance": Family(
-        sample=reasoned.sample_distance,
-        paint=reasoned.paint_distance,
-        solve=reasoned.solve_distance,
-        key=("a", "b", "unit"),
-        ranges={"triple": ((3, 4, 5),), "unit": range(2, 10)},
-        ood_ranges={"triple": ((6, 8, 10),), "unit": range(10, 20)},
+    "ring_area": Family(
+        sample=areas.sample_ring,
+        paint=areas.paint_ring,
+        solve=areas.solve_ring,
+        key=("outer", "inner", "color", "turn"),
+        ranges={"radius": range(3, 13)},
+        ood_ranges={"radius": range(13, 26)},
         min_size=SIZE,
     ),
-    "grid_triangle": Family(
-        sample=reasoned.sample_grid_triangle,
-        paint=reasoned.paint_grid_triangle,
-        solve=reasoned.solve_grid_triangle,
-        key=("a", "b", "apex"),
-        ranges={"base": (2, 4, 6), "height": range(2, 7)},
-        ood_ranges={"base": (8, 10), "height": range(7, 10)},
-        min_size=SIZE,
-    ),
-    "cuboid_volume": Family(
-        sample=reasoned.sample_cuboid,
-        paint=reasoned.paint_cuboid,
-        solve=reasoned.solve_cuboid_volume,
-        key=("edges",),
-        ranges={"edge": range(2, 11)},
-        ood_ranges={"edge": range(11, 21)},
-        min_size=SIZE,
-    ),
-    "cuboid_surface": Family(
-        sample=reasoned.sample_cuboid,
-        paint=reasoned.paint_cuboid,
-        solve=reasoned.solve_cuboid_surface,
-        key=("edges",),
-        ranges={"edge": range(2, 11)},
-        ood_ranges={"edge": range(11, 21)},
+    "holed_area": Family(
+        sample=areas.sample_hole,
+        paint=areas.paint_hole,
+        solve=areas.solve_hole,
+        key=("width", "height", "radius"),
+        ranges={"side": range(6, 20), "radius": range(2, 7)},
+        ood_ranges={"side": range(20, 41), "radius": range(7, 14)},
         min_size=SIZE,
     ),
 }

@@ -23,6 +23,18 @@ GEOMETRY_QUESTIONS: dict[str, tuple[str, ...]] = {
         "The short line is parallel to the base. How long is the base?",
         "A line parallel to the base cuts off the coloured triangle. Find the base, marked with ?.",
     ),
+    "midsegment_perimeter": (
+        "D, E and F are the middles of the sides. What is the perimeter of the triangle DEF?",
+        "Find the perimeter of the coloured triangle, whose corners are the middles of the sides.",
+    ),
+    "bisector_perimeter": (
+        "The line from A to D halves the angle at A. What is the perimeter of the triangle ABC?",
+        "AD halves the angle BAC. Find the perimeter of the triangle ABC.",
+    ),
+    "pythagoras_chain": (
+        "Both triangles have a right angle. How long is the side with ?",
+        "Find the missing side of the two right triangles.",
+    ),
     "exterior_angle": (
         "How many degrees is the angle with ?, outside the triangle?",
         "Find the coloured angle beside the triangle.",
@@ -31,25 +43,25 @@ GEOMETRY_QUESTIONS: dict[str, tuple[str, ...]] = {
         "The two long lines are parallel. How many degrees is the angle of the triangle at A?",
         "Find the angle BAC between the two parallel lines.",
     ),
+    "parallel_bend": (
+        "The two long lines are parallel. How many degrees is the angle with ?",
+        "Find the angle of the bent line between the two parallel lines.",
+    ),
+    "polygon_corner": (
+        "How many degrees is the missing angle of the shape?",
+        "Find the angle with ? in the shape.",
+    ),
     "notched_area": (
         "All corners are right angles. What is the area of the shape?",
         "Find the area of the coloured shape with right angles.",
     ),
-    "grid_distance": (
-        "A square of the grid is {unit} wide. How long is the line between the two points?",
-        "Find the distance of the two points, on a grid whose squares are {unit} wide.",
+    "ring_area": (
+        "How many times pi is the area of the coloured ring?",
+        "Find the area between the two circles as a multiple of pi.",
     ),
-    "grid_triangle": (
-        "What is the area of the triangle on the grid?",
-        "Find the area of the coloured triangle.",
-    ),
-    "cuboid_volume": (
-        "What is the volume of the box?",
-        "Find the volume of the solid with these edges.",
-    ),
-    "cuboid_surface": (
-        "What is the surface of the closed box, all six faces together?",
-        "Find the area of all six faces of the box.",
+    "holed_area": (
+        "Take pi as 3. What is the area of the coloured part?",
+        "A round hole is cut from a rectangle. Find the area that is left, with 3 for pi.",
     ),
 }
 
@@ -71,35 +83,47 @@ OOD_GEOMETRY_QUESTIONS: dict[str, tuple[str, ...]] = {
         "Compute the length marked ? where two chords of a circle intersect.",
     ),
     "similar_triangles": (
-        "Work out the length of the bottom side by similarity.",
+        "Work out the length marked with a question mark, by similarity.",
         "Compute the side marked ? of the large triangle, similar to the coloured one.",
+    ),
+    "midsegment_perimeter": (
+        "Work out how long the outline of DEF is; each of these points halves a side.",
+        "Compute the perimeter of the triangle that the three midpoints make.",
+    ),
+    "bisector_perimeter": (
+        "Work out the outline of ABC, given that AD bisects the angle at A.",
+        "Compute AB + BC + CA; the two marked angles at A are equal.",
+    ),
+    "pythagoras_chain": (
+        "Work out the length marked with a question mark; right angles have a small square.",
+        "Compute the unknown side by Pythagoras, twice.",
     ),
     "exterior_angle": (
         "Work out the exterior angle of the triangle.",
         "Compute the angle between the prolonged base and the right side.",
     ),
     "parallel_lines": (
-        "Work out the angle at the point A, the horizontal lines being parallel.",
+        "Work out the angle of the triangle at the point A; the two long lines run parallel.",
         "Compute angle BAC in degrees.",
+    ),
+    "parallel_bend": (
+        "Work out the angle at which the coloured line turns between the parallels.",
+        "Compute the angle marked ? in degrees; the long lines never meet.",
+    ),
+    "polygon_corner": (
+        "Work out the unknown interior angle of the polygon.",
+        "Compute the angle that is not written, from the polygon's sum of angles.",
     ),
     "notched_area": (
         "Work out how much area the L has.",
         "Compute the area of the rectangle without its missing corner.",
     ),
-    "grid_distance": (
-        "Each unit of the axes stands for {unit} metres. Work out the segment's length in metres.",
-        "Compute how far apart the marked points are, at {unit} metres a unit.",
+    "ring_area": (
+        "Work out the area of the ring and divide it by pi.",
+        "Compute the factor of pi in the area that lies between the circles.",
     ),
-    "grid_triangle": (
-        "Work out the area enclosed by the three marked points.",
-        "Compute the triangle's area in squares of the grid.",
-    ),
-    "cuboid_volume": (
-        "Work out how many unit cubes fill the cuboid.",
-        "Compute the cuboid's volume from its edges.",
-    ),
-    "cuboid_surface": (
-        "Work out the total surface area of the cuboid.",
-        "Compute how much paper covers the cuboid exactly.",
+    "holed_area": (
+        "Work out how much of the rectangle remains around the hole, using pi = 3.",
+        "Compute the tinted area; let pi be 3.",
     ),
 }

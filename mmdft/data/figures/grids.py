@@ -1,14 +1,13 @@
-"""Numbers in rows and columns, and in the parts of a stacked bar: printed, one of them missing."""
+"""Numbers printed in rows and columns: tables and a heat map."""
 
 from __future__ import annotations
 
 from random import Random
 
+from mmdft.data.figures.axes import NAMES, SERIES
 from mmdft.data.figures.canvas import Canvas
-from mmdft.data.figures.figure import COLORS, Params, Ranges, Solution, add, comma
-from mmdft.data.figures.plots import NAMES, common
-
-ROWS = "PQRS"
+from mmdft.data.figures.figure import Params, Ranges, Solution, add, comma
+from mmdft.data.figures.looks import common
 
 
 def sample_table(rng: Random, ranges: Ranges) -> Params:
@@ -16,7 +15,7 @@ def sample_table(rng: Random, ranges: Ranges) -> Params:
     num_rows, num_columns = rng.choice((2, 3)), rng.choice((2, 3))
     values = [[rng.choice(ranges["value"]) for _ in range(num_columns)] for _ in range(num_rows)]
     missing = [rng.randrange(num_rows), rng.randrange(num_columns)]
-    return {"values": values, "missing": missing, "color": rng.choice(COLORS)} | common(rng, 2)
+    return {"values": values, "missing": missing} | common(rng, 2)
 
 
 def paint_table(canvas: Canvas, params: Params) -> None:
@@ -33,7 +32,7 @@ def paint_table(canvas: Canvas, params: Params) -> None:
         canvas.text((8 + wide * (j + 1.5), 8 + high / 2), head)
     for i, cells in enumerate(values):
         y = 8 + high * (i + 1.5)
-        canvas.text((8 + wide / 2, y), ROWS[i])
+        canvas.text((8 + wide / 2, y), SERIES[i])
         for j, cell in enumerate([*cells, sum(cells)]):
             shown = "?" if (i, j) == (row, column) else str(cell)
             canvas.text((8 + wide * (j + 1.5), y), shown)
@@ -64,9 +63,8 @@ def sample_heat(rng: Random, ranges: Ranges) -> Params:
         if sum(values[one]) > sum(values[other]):
             return {
                 "values": values,
-                "one": ROWS[one],
-                "other": ROWS[other],
-                "color": rng.choice(COLORS),
+                "one": SERIES[one],
+                "other": SERIES[other],
             } | common(rng, 2)
 
 
@@ -83,7 +81,7 @@ def paint_heat(canvas: Canvas, params: Params) -> None:
             box = (18 + 29 * j, 6 + 31 * i, 47 + 29 * j, 37 + 31 * i)
             canvas.rectangle(box, (red, green, blue), 0)
     for i, row in enumerate(params["values"]):
-        canvas.text((10, 21 + 31 * i), ROWS[i])
+        canvas.text((10, 21 + 31 * i), SERIES[i])
         for j, value in enumerate(row):
             canvas.text((32 + 29 * j, 21 + 31 * i), str(value))
     for j in range(3):
@@ -92,8 +90,8 @@ def paint_heat(canvas: Canvas, params: Params) -> None:
 
 def solve_heat(params: Params) -> Solution:
     """The difference of two rows: of their sums, or column by column."""
-    one = params["values"][ROWS.index(params["one"])]
-    other = params["values"][ROWS.index(params["other"])]
+    one = params["values"][SERIES.index(params["one"])]
+    other = params["values"][SERIES.index(params["other"])]
     answer = sum(one) - sum(other)
     if params["path"] == 0:
         last = f"{sum(one)} - {sum(other)} = {answer}."
@@ -107,49 +105,48 @@ def solve_heat(params: Params) -> Solution:
     return Solution(values=comma([*one, *other]), steps=steps, answer=str(answer))
 
 
-def sample_stack(rng: Random, ranges: Ranges) -> Params:
-    """Two or three stacked bars with the numbers of their parts; one part is not told."""
-    num, colors = rng.choice((2, 3)), rng.sample(COLORS, 3)
-    values = [[rng.choice(ranges["part"]) for _ in colors] for _ in range(num)]
-    missing = [rng.randrange(num), rng.randrange(3)]
-    return {
-        "values": values,
-        "colors": colors,
-        "missing": missing,
-        "group": NAMES[missing[0]],
-    } | common(rng, 2)
+def sample_cost(rng: Random, ranges: Ranges) -> Params:
+    """Three goods with a price and a number each; two of them are asked about."""
+    rows = [[rng.choice(ranges["price"]), rng.choice(ranges["number"])] for _ in range(3)]
+    one, other = rng.sample(range(3), 2)
+    swap = rng.randrange(2)
+    goods = {"rows": rows, "one": SERIES[one], "other": SERIES[other], "swap": swap}
+    return goods | common(rng, 2)
 
 
-def paint_stack(canvas: Canvas, params: Params) -> None:
-    """Each bar's parts in their colours with their numbers, its total above, its name below."""
-    values, colors = params["values"], params["colors"]
-    most = max(sum(bar) for bar in values)
-    middles = [56 + 34 * (i - (len(values) - 1) / 2) for i in range(len(values))]
-    labels = []
-    for i, (x, bar) in enumerate(zip(middles, values, strict=True)):
-        bottom = 98.0
-        for j, (part, name) in enumerate(zip(bar, colors, strict=True)):
-            top = bottom - 80 * part / most
-            canvas.rectangle((x - 10, top, x + 10, bottom), canvas.tint(name), 0.8)
-            shown = "?" if [i, j] == params["missing"] else str(part)
-            labels.append(((x, (top + bottom) / 2), shown))
-            bottom = top
-        labels.append(((x, bottom - 7), str(sum(bar))))
-        labels.append(((x, 105), NAMES[i]))
-    for place, text in labels:
-        canvas.text(place, text)
+def paint_cost(canvas: Canvas, params: Params) -> None:
+    """A row for each; the columns price and number, in either order."""
+    wide, high = (20, 39, 39), 24
+    lines = [8.0]
+    for width in wide:
+        lines.append(lines[-1] + width)
+    canvas.rectangle((8, 8, lines[-1], 8 + high), canvas.tint(params["color"]), 0)
+    for i in range(5):
+        canvas.line([(8, 8 + high * i), (lines[-1], 8 + high * i)], 0.8)
+    for x in lines:
+        canvas.line([(x, 8), (x, 8 + 4 * high)], 0.8)
+    order = -1 if params["swap"] else 1
+    heads = ["price", "number"][::order]
+    for head, x in zip(heads, lines[1:], strict=False):
+        canvas.text((x + 19.5, 20), head)
+    for i, cells in enumerate(params["rows"]):
+        y = 20 + high * (i + 1)
+        canvas.text((18, y), SERIES[i])
+        for cell, x in zip(cells[::order], lines[1:], strict=False):
+            canvas.text((x + 19.5, y), str(cell))
 
 
-def solve_stack(params: Params) -> Solution:
-    """The bar's total less its other parts."""
-    bar, part = params["missing"]
-    parts = params["values"][bar]
-    known, answer = [p for j, p in enumerate(parts) if j != part], parts[part]
-    if params["path"] == 0:
-        steps = [*add(known), f"{sum(parts)} - {sum(known)} = {answer}."]
-    else:
-        steps, left = [], sum(parts)
-        for value in known:
-            steps.append(f"{left} - {value} = {left - value}.")
-            left -= value
-    return Solution(values=comma([sum(parts), *known]), steps=tuple(steps), answer=str(answer))
+def solve_cost(params: Params) -> Solution:
+    """Price times number for the two, added; or all three less the one not asked for."""
+    rows = params["rows"]
+    asked = [SERIES.index(params[name]) for name in ("one", "other")]
+    costs = [price * number for price, number in rows]
+    answer = sum(costs[i] for i in asked)
+    order = asked if params["path"] == 0 else [0, 1, 2]
+    steps = [f"{rows[i][0]} x {rows[i][1]} = {costs[i]}." for i in order]
+    steps += add([costs[i] for i in order])
+    if params["path"] == 1:
+        (third,) = {0, 1, 2} - set(asked)
+        steps.append(f"{sum(costs)} - {costs[third]} = {answer}.")
+    values = comma([value for i in order for value in rows[i]])
+    return Solution(values=values, steps=tuple(steps), answer=str(answer))

@@ -1,4 +1,4 @@
-"""How a figure may look besides its style: paper, ink, lines, label size and grain, by the seed."""
+"""How a figure may look besides its style, by the seed: paper, ink, lines, letters, turn, grain."""
 
 from __future__ import annotations
 
@@ -9,22 +9,40 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mmdft.data.figures.figure import Color, Style
+from mmdft.data.figures.figure import COLORS, Color, Params, Style
 
 # How far paper and ink move from those of the split's style, channel by channel.
 PAPERS: tuple[Color, ...] = ((0, 0, 0), (-4, -4, -14), (-12, -6, 0), (-8, -2, -10))
 INKS: tuple[Color, ...] = ((0, 0, 0), (45, 10, 0), (0, 25, 60), (40, 40, 40))
+# Degrees; upright is more frequent.
+TURNS = (0, 0, 0, -7, -5, -3, 3, 5, 7)
+# One value in so many is moved where there is grain.
+SPARSE = 12
 
 
-def sample_look(rng: Random) -> dict[str, Any]:
+def sample_look(rng: Random, *, turns: bool) -> dict[str, Any]:
     """A look; it has no say in what a figure asks, nor in its split."""
     return {
         "paper": rng.randrange(len(PAPERS)),
         "ink": rng.randrange(len(INKS)),
         "line": rng.choice((1.0, 1.4, 1.8)),
-        "label": rng.choice((7, 8)),
-        "grid": rng.random() < 0.5,
-        "grain": rng.choice((0, 0, 0, 5)),
+        "label": rng.choice((7, 7.5, 8)),
+        "stroke": rng.choice((0.1, 0.25, 0.32)),
+        "turn": rng.choice(TURNS) if turns else 0,
+        "grid": rng.random() < 0.6,
+        "outline": rng.random() < 0.4,
+        "mark": rng.choice(("disc", "square", "diamond")),
+        # Its size, and what its places are drawn from.
+        "grain": [rng.choice((0, 0, 0, 10)), rng.randrange(1000)],
+    }
+
+
+def common(rng: Random, num_paths: int, *, turns: bool = False) -> Params:
+    """What every figure with a look has beside its numbers: a colour, and a way to work it out."""
+    return {
+        "color": rng.choice(COLORS),
+        "path": rng.randrange(num_paths),
+        "look": sample_look(rng, turns=turns),
     }
 
 
@@ -36,16 +54,20 @@ def styled(style: Style, look: dict[str, Any]) -> Style:
         ink=_moved(style.ink, INKS[look["ink"]]),
         line_width=look["line"],
         label_size=look["label"],
+        stroke=look["stroke"],
     )
 
 
 def grained(image: Image.Image, look: dict[str, Any]) -> Image.Image:
-    """The picture with the look's grain: each value moved by at most so much, by a fixed seed."""
-    if not look["grain"]:
+    """The picture with the look's grain: some pixels are a little lighter or darker."""
+    most, seed = look["grain"]
+    if not most:
         return image
     values = np.asarray(image, dtype=np.int16)
-    most = look["grain"]
-    moved = values + np.random.default_rng(0).integers(-most, most + 1, values.shape)
+    rng = np.random.default_rng(seed)
+    moves = rng.choice((-most, most), values.shape[:2])
+    moves *= rng.integers(0, SPARSE, values.shape[:2]) == 0
+    moved = values + moves[..., None]
     return Image.fromarray(moved.clip(0, 255).astype(np.uint8))
 
 

@@ -1,66 +1,29 @@
-"""Charts with axes, a legend or a table: what is asked takes more than one reading."""
+"""Bars and lines on axes, with a legend where there are several series."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from random import Random
 
-from mmdft.data.figures.canvas import UNITS, Canvas, Point
+from mmdft.data.figures.axes import (
+    BOTTOM,
+    LEFT,
+    NAMES,
+    NUM_TICKS,
+    RIGHT,
+    SERIES,
+    axes,
+    axis_numbers,
+    bar,
+    group_names,
+    height_of,
+    legend,
+    legend_names,
+    mark,
+    middles,
+)
+from mmdft.data.figures.canvas import Canvas
 from mmdft.data.figures.figure import COLORS, Params, Ranges, Solution, add, comma
-from mmdft.data.figures.looks import sample_look
-
-LEFT, TOP, RIGHT, BOTTOM = 17.0, 16.0, 106.0, 98.0
-NUM_TICKS = 6
-NAMES = "ABCDEF"
-
-
-def common(rng: Random, num_paths: int) -> Params:
-    """What every chart has beside its numbers."""
-    return {"path": rng.randrange(num_paths), "look": sample_look(rng)}
-
-
-def height_of(value: float, step: int) -> float:
-    """Where a value stands, on an axis of NUM_TICKS steps."""
-    return BOTTOM - (BOTTOM - TOP - 4) * value / (step * NUM_TICKS)
-
-
-def axes(canvas: Canvas, step: int) -> None:
-    """The two axes, and a faint line at each tick."""
-    shade = canvas.color("blue")
-    faint = (shade[0] // 3 + 160, shade[1] // 3 + 160, min(255, shade[2] // 3 + 160))
-    for tick in range(1, NUM_TICKS + 1):
-        y = height_of(tick * step, step)
-        canvas.line([(LEFT, y), (RIGHT, y)], 0.5, faint)
-    canvas.line([(LEFT, TOP), (LEFT, BOTTOM), (RIGHT, BOTTOM)], 1)
-
-
-def axis_numbers(canvas: Canvas, step: int) -> None:
-    """The numbers at the ticks."""
-    for tick in range(NUM_TICKS + 1):
-        canvas.text((LEFT - 8, height_of(tick * step, step)), str(tick * step))
-
-
-def legend(canvas: Canvas, colors: Sequence[str]) -> None:
-    """A square of each colour above the chart, with a letter for its series."""
-    for i, name in enumerate(colors):
-        x = 24 + 28 * i
-        canvas.rectangle((x, 4, x + 6, 10), canvas.color(name), 0)
-
-
-def legend_names(canvas: Canvas, colors: Sequence[str]) -> None:
-    """The series' names, from P on."""
-    for i in range(len(colors)):
-        canvas.text((24 + 28 * i + 12, 7), "PQRS"[i])
-
-
-def _middles(num: int) -> list[float]:
-    width = (RIGHT - LEFT) / num
-    return [LEFT + width * (i + 0.5) for i in range(num)]
-
-
-def _group_names(canvas: Canvas, num: int) -> None:
-    for x, name in zip(_middles(num), NAMES, strict=False):
-        canvas.text((x, BOTTOM + 7), name)
+from mmdft.data.figures.looks import common
 
 
 def sample_series(rng: Random, ranges: Ranges) -> Params:
@@ -81,34 +44,34 @@ def sample_series(rng: Random, ranges: Ranges) -> Params:
         "step": step,
         "colors": colors,
         "values": values,
-        "one": "PQRS"[first],
-        "other": "PQRS"[second],
+        "one": SERIES[first],
+        "other": SERIES[second],
         "group": NAMES[group],
     } | common(rng, 2)
 
 
 def paint_grouped(canvas: Canvas, params: Params) -> None:
     """Bars side by side, a group at a time."""
-    axes(canvas, params["step"])
+    axes(canvas, params)
     values, colors = params["values"], params["colors"]
-    middles = _middles(len(values[0]))
-    wide = (middles[1] - middles[0]) * 0.8 / len(colors)
+    places = middles(len(values[0]))
+    wide = (places[1] - places[0]) * 0.8 / len(colors)
     for row, (series, name) in enumerate(zip(values, colors, strict=True)):
-        for x, value in zip(middles, series, strict=True):
+        for x, value in zip(places, series, strict=True):
             left = x + wide * (row - len(colors) / 2)
             top = height_of(value, params["step"])
-            canvas.rectangle((left + 0.4, top, left + wide - 0.4, BOTTOM), canvas.color(name), 0)
+            bar(canvas, (left + 0.4, top, left + wide - 0.4, BOTTOM), name, params)
     canvas.line([(LEFT, BOTTOM), (RIGHT, BOTTOM)], 1)
     legend(canvas, colors)
     axis_numbers(canvas, params["step"])
-    _group_names(canvas, len(middles))
+    group_names(canvas, len(places))
     legend_names(canvas, colors)
 
 
 def solve_grouped(params: Params) -> Solution:
     """The difference of two series' totals; added up apart, or group by group."""
-    one = params["values"]["PQRS".index(params["one"])]
-    other = params["values"]["PQRS".index(params["other"])]
+    one = params["values"][SERIES.index(params["one"])]
+    other = params["values"][SERIES.index(params["other"])]
     answer = sum(one) - sum(other)
     values = comma([*one, *other])
     if params["path"] == 0:
@@ -123,29 +86,59 @@ def solve_grouped(params: Params) -> Solution:
 
 def paint_lines(canvas: Canvas, params: Params) -> None:
     """A line for each series."""
-    axes(canvas, params["step"])
+    axes(canvas, params)
     values, colors = params["values"], params["colors"]
-    middles = _middles(len(values[0]))
+    places = middles(len(values[0]))
     for series, name in zip(values, colors, strict=True):
         points = [
-            (x, height_of(value, params["step"])) for x, value in zip(middles, series, strict=True)
+            (x, height_of(value, params["step"])) for x, value in zip(places, series, strict=True)
         ]
         canvas.line(points, 1.4, canvas.color(name))
         for point in points:
-            canvas.disc(point, 1.8, canvas.color(name))
+            mark(canvas, point, 2, canvas.color(name), params)
     legend(canvas, colors)
     axis_numbers(canvas, params["step"])
-    _group_names(canvas, len(middles))
+    group_names(canvas, len(places))
     legend_names(canvas, colors)
 
 
 def solve_gap(params: Params) -> Solution:
     """How far two lines are apart at a group."""
     place = NAMES.index(params["group"])
-    one = params["values"]["PQRS".index(params["one"])][place]
-    other = params["values"]["PQRS".index(params["other"])][place]
+    one = params["values"][SERIES.index(params["one"])][place]
+    other = params["values"][SERIES.index(params["other"])][place]
     step = f"{one} - {other} = {one - other}."
     return Solution(values=comma([one, other]), steps=(step,), answer=str(one - other))
+
+
+def sample_rise(rng: Random, ranges: Ranges) -> Params:
+    """Lines of two series that rise from the first group to the last, one of them more."""
+    while True:
+        params = sample_series(rng, ranges)
+        one, other = (params["values"][SERIES.index(params[name])] for name in ("one", "other"))
+        ends = [{row[place] for row in params["values"]} for place in (0, -1)]
+        is_clear = all(len(end) == len(params["values"]) for end in ends)
+        if is_clear and one[-1] - one[0] > other[-1] - other[0] > 0:
+            return params | {"last": NAMES[len(one) - 1]}
+
+
+def solve_rise(params: Params) -> Solution:
+    """The rise of one line less that of the other; or what is added less what is taken away."""
+    one, other = (params["values"][SERIES.index(params[name])] for name in ("one", "other"))
+    (a, b), (c, d) = (one[0], one[-1]), (other[0], other[-1])
+    answer = b - a - d + c
+    steps: tuple[str, ...] = (
+        f"{b} - {a} = {b - a}.",
+        f"{d} - {c} = {d - c}.",
+        f"{b - a} - {d - c} = {answer}.",
+    )
+    if params["path"] == 1:
+        steps = (
+            f"{b} + {c} = {b + c}.",
+            f"{a} + {d} = {a + d}.",
+            f"{b + c} - {a + d} = {answer}.",
+        )
+    return Solution(values=comma([a, b, c, d]), steps=steps, answer=str(answer))
 
 
 def sample_mean(rng: Random, ranges: Ranges) -> Params:
@@ -155,25 +148,20 @@ def sample_mean(rng: Random, ranges: Ranges) -> Params:
         num = rng.choice((3, 4, 5))
         values = [step * rng.randrange(1, NUM_TICKS + 1) for _ in range(num)]
         if sum(values) % num == 0 and len(set(values)) > 1:
-            return {
-                "step": step,
-                "values": values,
-                "colors": [rng.choice(COLORS)],
-            } | common(rng, 1)
+            return {"step": step, "values": values} | common(rng, 1)
 
 
 def paint_mean(canvas: Canvas, params: Params) -> None:
     """Bars without numbers, to be read from the axis."""
-    axes(canvas, params["step"])
-    middles = _middles(len(params["values"]))
-    half = (middles[1] - middles[0]) * 0.3
-    for x, value in zip(middles, params["values"], strict=True):
+    axes(canvas, params)
+    places = middles(len(params["values"]))
+    half = (places[1] - places[0]) * 0.3
+    for x, value in zip(places, params["values"], strict=True):
         top = height_of(value, params["step"])
-        color = canvas.color(params["colors"][0])
-        canvas.rectangle((x - half, top, x + half, BOTTOM), color, 0)
+        bar(canvas, (x - half, top, x + half, BOTTOM), params["color"], params)
     canvas.line([(LEFT, BOTTOM), (RIGHT, BOTTOM)], 1)
     axis_numbers(canvas, params["step"])
-    _group_names(canvas, len(middles))
+    group_names(canvas, len(places))
 
 
 def solve_mean(params: Params) -> Solution:
@@ -185,121 +173,53 @@ def solve_mean(params: Params) -> Solution:
     return Solution(values=comma(values), steps=(*add(values), last), answer=answer)
 
 
-def paint_histogram(canvas: Canvas, params: Params) -> None:
-    """Bars that touch, with the edges of the bins below."""
-    axes(canvas, params["step"])
-    counts, width = params["counts"], (RIGHT - LEFT) / len(params["counts"])
-    for i, count in enumerate(counts):
-        box = (
-            LEFT + width * i,
-            height_of(count, params["step"]),
-            LEFT + width * (i + 1),
-            BOTTOM,
-        )
-        canvas.rectangle(box, canvas.tint(params["color"]), 0.8)
-    axis_numbers(canvas, params["step"])
-    for i in range(len(counts) + 1):
-        x = LEFT + width * i
-        canvas.text((min(x, UNITS - 8), BOTTOM + 9), str(params["first"] + params["width"] * i))
-
-
-def sample_histogram(rng: Random, ranges: Ranges) -> Params:
-    """Counts of four or five bins, and an edge between two of them."""
-    num, step = rng.choice((4, 5)), rng.choice(ranges["step"])
-    counts = [step * rng.randrange(1, NUM_TICKS + 1) for _ in range(num)]
-    width, place = rng.choice((5, 10)), rng.randrange(2, num - 1)
-    first = width * rng.randrange(3)
+def sample_stacked(rng: Random, ranges: Ranges) -> Params:
+    """Stacked bars whose edges meet the ticks; a part that does not stand on the axis is asked."""
+    step, num = rng.choice(ranges["step"]), rng.choice((2, 3))
+    colors = rng.sample(COLORS, rng.choice((2, 3)))
+    values = []
+    for _ in range(num):
+        while True:
+            parts = [rng.randrange(1, NUM_TICKS - 1) for _ in colors]
+            if sum(parts) <= NUM_TICKS:
+                break
+        values.append([step * part for part in parts])
     return {
         "step": step,
-        "counts": counts,
-        "first": first,
-        "width": width,
-        "edge": first + width * place,
-        "color": rng.choice(COLORS),
+        "colors": colors,
+        "values": values,
+        "one": SERIES[rng.randrange(1, len(colors))],
     } | common(rng, 2)
 
 
-def solve_histogram(params: Params) -> Solution:
-    """The bins below the edge; or all bins less those above."""
-    counts = params["counts"]
-    place = (params["edge"] - params["first"]) // params["width"]
-    below, above = counts[:place], counts[place:]
-    answer = str(sum(below))
-    if params["path"] == 0:
-        return Solution(values=comma(below), steps=add(below), answer=answer)
-    steps, total = list(add(counts)), sum(counts)
-    for count in above:
-        steps.append(f"{total} - {count} = {total - count}.")
-        total -= count
-    return Solution(values=comma(counts), steps=tuple(steps), answer=answer)
-
-
-def sample_box(rng: Random, ranges: Ranges) -> Params:
-    """Least, quartiles, median and most of one or two box plots; the first is asked about."""
-    step = rng.choice(ranges["step"])
-    num = rng.choice((1, 2))
-    marks = [sorted(rng.sample(range(1, 2 * NUM_TICKS), 5)) for _ in range(num)]
-    boxes = [[mark * step // 2 for mark in each] for each in marks]
-    return {"step": step, "boxes": boxes, "color": rng.choice(COLORS)} | common(rng, 1)
-
-
-def paint_box(canvas: Canvas, params: Params) -> None:
-    """Box plots, every mark at a tick or half-way between two."""
-    axes(canvas, params["step"])
-    middles = _middles(len(params["boxes"]) + 1)
-    for x, marks in zip(middles, params["boxes"], strict=False):
-        low, first, median, third, high = (height_of(m, params["step"]) for m in marks)
-        canvas.line([(x, low), (x, high)], 1)
-        for y in (low, high):
-            canvas.line([(x - 5, y), (x + 5, y)], 1)
-        canvas.rectangle((x - 8, third, x + 8, first), canvas.tint(params["color"]), 1)
-        canvas.line([(x - 8, median), (x + 8, median)], 2)
+def paint_stacked(canvas: Canvas, params: Params) -> None:
+    """Each bar's parts one on the other, without numbers."""
+    axes(canvas, params)
+    places = middles(len(params["values"]))
+    for x, parts in zip(places, params["values"], strict=True):
+        low = 0
+        for part, name in zip(parts, params["colors"], strict=True):
+            box = (x - 8, height_of(low + part, params["step"]), x + 8)
+            bar(canvas, (*box, height_of(low, params["step"])), name, params)
+            low += part
+    canvas.line([(LEFT, BOTTOM), (RIGHT, BOTTOM)], 1)
+    legend(canvas, params["colors"])
     axis_numbers(canvas, params["step"])
-    for x, name in zip(middles[: len(params["boxes"])], NAMES, strict=False):
-        canvas.text((x, BOTTOM + 7), name)
+    group_names(canvas, len(places))
+    legend_names(canvas, params["colors"])
 
 
-def solve_box(params: Params) -> Solution:
-    """The upper quartile less the lower."""
-    _, first, _, third, _ = params["boxes"][0]
-    steps = (f"{third} - {first} = {third - first}.",)
-    return Solution(values=comma([first, third]), steps=steps, answer=str(third - first))
-
-
-def sample_scatter(rng: Random, ranges: Ranges) -> Params:
-    """Points on both sides of a line, more above than below; that some are hollow says nothing."""
-    above, below = rng.choice(ranges["above"]), rng.choice(ranges["below"])
-    spots = [(x, y) for x in range(8) for y in range(4)]
-    points = [[x, y + 5] for x, y in rng.sample(spots, above)]
-    points += [[x, y] for x, y in rng.sample(spots, below)]
-    hollow = [rng.random() < 0.3 for _ in points]
-    return {
-        "points": points,
-        "hollow": hollow,
-        "num_above": above,
-        "num_below": below,
-        "color": rng.choice(COLORS),
-    } | common(rng, 1)
-
-
-def paint_scatter(canvas: Canvas, params: Params) -> None:
-    """Two axes without numbers, the line, and the points."""
-    canvas.line([(8, 6), (8, 104), (106, 104)], 1)
-    canvas.line([(8, _spot(0, 4.25)[1]), (106, _spot(0, 4.25)[1])], 1.6, canvas.color("red"))
-    color = canvas.color("blue" if params["color"] == "red" else params["color"])
-    for point, is_hollow in zip(params["points"], params["hollow"], strict=True):
-        center = _spot(*point)
-        canvas.disc(center, 3, color)
-        if is_hollow:
-            canvas.disc(center, 1.6, canvas.style.background)
-
-
-def _spot(x: float, y: float) -> Point:
-    return 17 + 11.5 * x, 98 - 10.5 * y
-
-
-def solve_scatter(params: Params) -> Solution:
-    """The points above the line less those below."""
-    above, below = params["num_above"], params["num_below"]
-    steps = (f"{above} - {below} = {above - below}.",)
-    return Solution(values=comma([above, below]), steps=steps, answer=str(above - below))
+def solve_stacked(params: Params) -> Solution:
+    """Upper less lower edge, bar by bar; or all upper edges less all lower ones."""
+    place = SERIES.index(params["one"])
+    lows = [sum(parts[:place]) for parts in params["values"]]
+    tops = [sum(parts[: place + 1]) for parts in params["values"]]
+    parts = [top - low for top, low in zip(tops, lows, strict=True)]
+    answer = sum(parts)
+    if params["path"] == 0:
+        steps = [f"{t} - {b} = {t - b}." for t, b in zip(tops, lows, strict=True)]
+        steps += add(parts)
+    else:
+        steps = [*add(tops), *add(lows), f"{sum(tops)} - {sum(lows)} = {answer}."]
+    values = comma([value for pair in zip(tops, lows, strict=True) for value in pair])
+    return Solution(values=values, steps=tuple(steps), answer=str(answer))

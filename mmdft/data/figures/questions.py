@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mmdft.data.figures.chart_questions import CHART_QUESTIONS, OOD_CHART_QUESTIONS
 from mmdft.data.figures.geometry_questions import GEOMETRY_QUESTIONS, OOD_GEOMETRY_QUESTIONS
+from mmdft.data.figures.space_questions import OOD_SPACE_QUESTIONS, SPACE_QUESTIONS
 
 _BASIC: dict[str, tuple[str, ...]] = {
     "triangle_perimeter": (
@@ -214,5 +215,10 @@ _OOD_BASIC: dict[str, tuple[str, ...]] = {
     ),
 }
 
-QUESTIONS = {**_BASIC, **GEOMETRY_QUESTIONS, **CHART_QUESTIONS}
-OOD_QUESTIONS = {**_OOD_BASIC, **OOD_GEOMETRY_QUESTIONS, **OOD_CHART_QUESTIONS}
+QUESTIONS = {**_BASIC, **GEOMETRY_QUESTIONS, **SPACE_QUESTIONS, **CHART_QUESTIONS}
+OOD_QUESTIONS = {
+    **_OOD_BASIC,
+    **OOD_GEOMETRY_QUESTIONS,
+    **OOD_SPACE_QUESTIONS,
+    **OOD_CHART_QUESTIONS,
+}

@@ -18,6 +18,7 @@ from mmdft.data.figures.generate import check_family, check_size, check_split, d
 from mmdft.data.figures.geometry_families import GEOMETRY_FAMILIES
 from mmdft.data.figures.noise import wrong_answer, wrong_step
 from mmdft.data.figures.options import options_for
+from mmdft.data.figures.space_families import COORDINATE_FAMILIES, SOLID_FAMILIES
 from mmdft.errors import DataError
 from mmdft.files import write_bytes, write_jsonl
 
@@ -26,6 +27,8 @@ NOISE_KINDS = ("mismatch", "wrong_step", "wrong_answer")
 GROUPS = {
     "basic": tuple(BASIC_FAMILIES),
     "geometry": tuple(GEOMETRY_FAMILIES),
+    "coordinates": tuple(COORDINATE_FAMILIES),
+    "solids": tuple(SOLID_FAMILIES),
     "charts": tuple(CHART_FAMILIES),
 }
 """Families that can be asked for together."""

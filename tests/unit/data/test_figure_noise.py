@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mmdft.config import SourceConfig
-from mmdft.data.figures import FAMILIES, draw, write_figures
+from mmdft.data.figures import FAMILIES, contact_sheet, draw, write_figures
 from mmdft.data.figures.noise import num_false, results, wrong_answer, wrong_step
 from mmdft.data.figures.options import options_for
 from mmdft.data.figures.writer import GROUPS, NOISE_KINDS
@@ -34,6 +34,25 @@ def test_a_wrong_step_is_carried_on() -> None:
 
 def test_a_chain_without_a_step_to_alter() -> None:
     assert wrong_step("Values: red 3. 3 is the most. The bar is red.", "red", Random(0)) is None
+
+
+def test_a_root_moves_with_its_square() -> None:
+    chain = "Values: 17, 8. 17 x 17 = 289. 8 x 8 = 64. 289 - 64 = 225. 15 x 15 = 225. It is 15."
+    found = {wrong_step(chain, "15", Random(seed)) for seed in range(60)}
+    known = "Values: 17, 8. 17 x 17 = 289. 8 x 8 = 64. 289 - 64 = "
+    assert (known + "196. 14 x 14 = 196. It is 14.", "14") in found
+    assert {wrong for _, wrong in found} <= {"13", "14", "16", "17"}  # type: ignore[misc]
+
+
+def test_a_number_that_stands_for_two_things_is_left_alone() -> None:
+    # The 8 that the second step starts from is read off, not the first step's result.
+    twice = "Values: 8, 2, 4. 2 x 4 = 8. 8 - 2 = 6."
+    same = "Values: 4, 12, 20. 4 + 12 = 16. 20 + 16 = 36. 36 - 20 = 16."
+    for seed in range(60):
+        found = wrong_step(twice, "6", Random(seed))
+        assert found is not None and found[0].startswith("Values: 8, 2, 4. 2 x 4 = 8. 8 - 2 = ")
+        other = wrong_step(same, "16", Random(seed))
+        assert other is not None and other[0].endswith(f" = {other[1]}.")
 
 
 def test_a_wrong_answer_leaves_the_steps_alone() -> None:
@@ -73,6 +92,10 @@ def test_every_family_can_be_wrong_in_every_way(family: str, tmp_path: Path) -> 
                 assert "gold" not in row["meta"] and num_false(row["reasoning"]) == 0
                 continue
             told = row["meta"]["noise_kind"]
+            if told == "wrong_step":
+                first, *_, last = row["reasoning"].rstrip(".").split(". ")
+                assert first == right.reasoning.split(". ")[0]
+                assert row["answer"] in last.split()
             assert row["meta"]["gold"] == right.answer
             assert num_false(row["reasoning"]) == (told == "wrong_step")
             assert told in (kind, "wrong_answer")
@@ -81,9 +104,7 @@ def test_every_family_can_be_wrong_in_every_way(family: str, tmp_path: Path) -> 
 
 
 def num_steps(family: str) -> int:
-    """Chains whose answer follows from a step that can be altered."""
-    if family in ("thales_leg", "tangent_length", "right_triangle"):
-        return 0  # the answer is a root, which the last step only squares
+    """How many steps its chains have that can be altered."""
     return len(results(draw(family, seed=0, index=0, size=56).reasoning))
 
 
@@ -142,3 +163,10 @@ def test_the_committed_sample_is_what_the_command_makes(tmp_path: Path) -> None:
     assert total < 1_000_000
     card = (SAMPLES / "README.md").read_text()
     assert all(f"| `{family}` |" in card for family in FAMILIES)
+
+
+def test_the_committed_sheet_is_what_the_command_makes() -> None:
+    file = SAMPLES.parent / "figures.png"
+    assert file.stat().st_size < 300_000
+    with Image.open(file) as old:
+        assert old.convert("RGB").tobytes() == contact_sheet().convert("RGB").tobytes()

@@ -289,6 +289,17 @@ def test_pixels_are_as_committed(family: str, split: str, index: int) -> None:
     assert digest == GOLDEN[family, split, index]
 
 
+def test_the_basic_rows_are_as_committed() -> None:
+    """What the quickstart and the tiny models' tokenizers are made of: words and numbers."""
+    digest = blake2b(digest_size=16)
+    for family in BASIC_FAMILIES:
+        for split in SPLITS:
+            for figure in figures(family, split, 6, seed=0):
+                row = [figure.question, figure.reasoning, figure.answer, figure.choices]
+                digest.update(json.dumps([*row, figure.params]).encode())
+    assert digest.hexdigest() == "d11f6189a8bc0c8098bb7e91866e4c13"
+
+
 # --- splits ---
 
 
