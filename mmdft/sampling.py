@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
-from torch.utils.data import Sampler
+from accelerate.data_loader import SeedableRandomSampler, get_sampler
+from torch.utils.data import DataLoader, Sampler
 
 # Numbers that are Python objects at a time, of 40 bytes each.
 _PART = 4096
@@ -38,3 +40,12 @@ class ShuffledRows(Sampler[int]):
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next."""
         self.epoch = epoch
+
+
+def flat_order(loader: DataLoader[Any]) -> DataLoader[Any]:
+    """A loader that accelerate has prepared, with `ShuffledRows` where it shuffles by its own."""
+    sampler: Any = get_sampler(loader)
+    if isinstance(sampler, SeedableRandomSampler):
+        # As accelerate puts its own there: on several ranks it is looked for in two places.
+        loader.set_sampler(ShuffledRows(len(sampler), sampler.initial_seed))  # type: ignore[attr-defined]
+    return loader

@@ -22,7 +22,7 @@ from peft import PeftModel
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
-from torch.utils.data import DataLoader, RandomSampler, Sampler
+from torch.utils.data import DataLoader
 from transformers import Trainer
 
 from mmdft.answer_loss import SUMS, AnswerLoss
@@ -44,7 +44,7 @@ from mmdft.objectives import (
     sft,
 )
 from mmdft.reference import reference_projection
-from mmdft.sampling import ShuffledRows
+from mmdft.sampling import flat_order
 
 # Where every weight of a step is 0, so is its loss.
 _TINY = 1e-12
@@ -231,13 +231,9 @@ class DFTTrainer(Trainer):
             self._clipped, self._steps, self._log_time = self._clipped * 0, 0, now
         super().log(logs, start_time)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
-        """The Trainer's sampler; where that shuffles, one of the same order and less memory."""
-        sampler: Sampler[int] | None = super()._get_train_sampler(train_dataset)
-        if type(sampler) is not RandomSampler:
-            return sampler
-        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        return ShuffledRows(len(sampler), seed)
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """The Trainer's; its order is the same, and held in less memory."""
+        return flat_order(super().get_train_dataloader())
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         """Clip, and count the steps in which there was something to clip."""

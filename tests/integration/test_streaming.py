@@ -6,8 +6,13 @@ import tracemalloc
 
 import pytest
 import torch
-from accelerate.data_loader import SeedableRandomSampler
+from accelerate.data_loader import (
+    SeedableRandomSampler,
+    prepare_data_loader,
+    skip_first_batches,
+)
 from safetensors.torch import load_file
+from torch.utils.data import DataLoader
 
 from mmdft import load_config, train
 from mmdft.data.figures import write_figures
@@ -15,7 +20,7 @@ from mmdft.data.readers import open_rows
 from mmdft.errors import ConfigError, DataError
 from mmdft.files import read_json, read_jsonl
 from mmdft.provenance import claim_run_folder
-from mmdft.sampling import ShuffledRows
+from mmdft.sampling import ShuffledRows, flat_order
 
 
 @pytest.fixture
@@ -175,6 +180,33 @@ def test_rows_are_shuffled_as_accelerate_does_it(num):
     for sampler in (ours, theirs):
         sampler.set_epoch(1)
     assert list(ours) == list(theirs)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_the_order_of_a_run_that_goes_on_within_an_epoch(ranks):
+    """As the Trainer does it: the batches of before are skipped, then the epoch is told."""
+
+    def batches(change, skip):
+        found = []
+        for rank in range(ranks):
+            loader = change(
+                prepare_data_loader(
+                    DataLoader(range(50), batch_size=2, shuffle=True),
+                    num_processes=ranks,
+                    process_index=rank,
+                    use_seedable_sampler=True,
+                    data_seed=5,
+                    put_on_device=False,
+                )
+            )
+            loader = skip_first_batches(loader, skip) if skip else loader
+            loader.set_epoch(3)
+            found.append([batch.tolist() for batch in loader])
+        return found
+
+    whole = batches(flat_order, 0)
+    assert whole == batches(lambda loader: loader, 0)
+    assert batches(flat_order, 4) == [each[4:] for each in whole]
 
 
 def test_an_order_takes_eight_bytes_a_row():
