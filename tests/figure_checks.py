@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from mmdft.data.figures import BASIC_FAMILIES, FAMILIES, STYLES, Figure, draw
+from mmdft.data.figures import BASIC_FAMILIES, FAMILIES, STYLES
 from mmdft.data.figures.canvas import UNITS, Canvas, Point
+from mmdft.data.figures.figure import Problem
+from mmdft.data.figures.generate import pose
 from mmdft.data.figures.looks import styled
 
 ADDED = tuple(name for name in FAMILIES if name not in BASIC_FAMILIES)
 
 
-def figures(family: str, split: str, num: int, seed: int = 3) -> list[Figure]:
-    return [draw(family, seed=seed, index=i, split=split) for i in range(num)]
+def problems(family: str, split: str, num: int, seed: int = 3) -> list[Problem]:
+    """Figures that are not drawn; each is made once for all tests."""
+    return [_problem(family, split, seed, index) for index in range(num)]
+
+
+@cache
+def _problem(family: str, split: str, seed: int, index: int) -> Problem:
+    return pose(family, seed=seed, index=index, split=split)
 
 
 class Recorder(Canvas):
@@ -64,13 +73,34 @@ class CheckedCanvas(Canvas):
         self.labels.append(box)
         super().text(center, text)
 
+    def check_border(self) -> None:
+        """Refuse a picture that goes on beyond its border."""
+        last = self.image.width - 1
+        for strip in (
+            (0, 0, last, 1),
+            (0, last, last, last + 1),
+            (0, 0, 1, last),
+            (last, 0, last + 1, last),
+        ):
+            colors = self.image.crop(strip).getcolors()
+            assert [color for _, color in colors or []] == [self.style.background], strip
+
     def line(self, *arguments: Any, **options: Any) -> None:
         assert not self.labels, "shapes come before labels"
         super().line(*arguments, **options)
 
 
+# Where a shape's corners are is the same at every size; so small, nothing but labels is slow.
+SMALL = 28
+
+
+def outlines(params: dict[str, Any], family: str) -> Recorder:
+    """What a family draws from these parameters, corner by corner."""
+    return painted(Recorder, params, family, SMALL)
+
+
 def painted(kind: type[Canvas], params: dict[str, Any], family: str, size: int = 224) -> Any:
-    """The family's picture of these parameters, without grain, on a canvas of a kind."""
+    """The family's picture of these parameters, without wear, on a canvas of a kind."""
     look = params["look"]
     canvas = kind(size, styled(STYLES[params["style"]], look), look["turn"])
     FAMILIES[family].paint(canvas, params)

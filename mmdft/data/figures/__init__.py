@@ -1,6 +1,7 @@
 """Drawn geometry and charts with exact answers: endless verified data, no download."""
 
-from mmdft.data.figures.families import BASIC_FAMILIES, FAMILIES
+from mmdft.data.figures.basic_families import BASIC_FAMILIES
+from mmdft.data.figures.families import FAMILIES
 from mmdft.data.figures.figure import SPLITS, STYLES, Family, Figure, Style
 from mmdft.data.figures.generate import draw
 from mmdft.data.figures.sheet import contact_sheet

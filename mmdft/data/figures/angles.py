@@ -158,7 +158,9 @@ def sample_corners(rng: Random, ranges: Ranges) -> Params:
         if corners is None:
             continue
         sides = [math.dist(p, q) for p, q in pairwise([*corners, corners[0]])]
-        if min(sides) * 1.6 > max(sides):
+        wide, high = (max(along) - min(along) for along in zip(*corners, strict=True))
+        # Else the labels of two corners may meet.
+        if min(sides) * 1.35 > max(sides) and 0.9 < wide / high < 1.5:
             told = rng.randrange(3, 20) if rng.random() < 0.5 else None
             missing = {"angles": angles, "missing": rng.randrange(num), "side": told}
             return missing | {"lengths": lengths} | common(rng, 2, turns=True)
@@ -187,7 +189,7 @@ def paint_corners(canvas: Canvas, params: Params) -> None:
     corners = _closed(params["angles"], params["lengths"])
     if corners is None:
         raise ValueError(f"no polygon with the angles {params['angles']}")
-    corners = fit(corners, canvas.box(14, 14, 14, 14))
+    corners = fit(corners, canvas.box(10, 10, 10, 16))
     canvas.polygon(corners, canvas.tint(params["color"]))
     num = len(corners)
     rays = [(p, corners[(i + 1) % num], corners[i - 1]) for i, p in enumerate(corners)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from random import Random
 
-from mmdft.data.figures.canvas import CENTER, Canvas, Point, fit, polar
+from mmdft.data.figures.canvas import CENTER, UNITS, Canvas, Point, fit, polar
 from mmdft.data.figures.figure import Params, Ranges, Solution, comma
 from mmdft.data.figures.looks import common
-from mmdft.data.figures.marks import middle
+from mmdft.data.figures.marks import arrow, middle
 
 
 def sample_notch(rng: Random, ranges: Ranges) -> Params:
@@ -83,14 +83,16 @@ def paint_ring(canvas: Canvas, params: Params) -> None:
     small = radius * params["inner"] / params["outer"]
     canvas.circle(CENTER, radius, canvas.tint(params["color"]))
     canvas.circle(CENTER, small, canvas.style.background)
-    ends = [polar(CENTER, radius, params["turn"]), polar(CENTER, small, 180 + params["turn"] / 2)]
-    for end in ends:
-        canvas.line([CENTER, end])
+    turns = (params["turn"], 180 + params["turn"] / 2)
+    for reach, turn in zip((radius, small), turns, strict=True):
+        arrow(canvas, CENTER, polar(CENTER, reach, turn))
     canvas.disc(CENTER, 1.8)
     if params["chord"]:
         canvas.dashes(polar(CENTER, radius, 290), polar(CENTER, radius, 345))
-    canvas.plate(middle(CENTER, ends[0]), str(params["outer"]))
-    canvas.plate(middle(CENTER, ends[1]), str(params["inner"]))
+    # Where there is room, in the ring; the arrow's head tells how far the line goes.
+    at = 0.42 * radius + 0.58 * small if small < 0.58 * radius else small * 0.55
+    canvas.plate(polar(CENTER, at, turns[0]), str(params["outer"]))
+    canvas.plate(polar(CENTER, 0.46 * small, turns[1]), str(params["inner"]))
 
 
 def solve_ring(params: Params) -> Solution:
@@ -116,7 +118,7 @@ def sample_hole(rng: Random, ranges: Ranges) -> Params:
     while True:
         width, height = rng.choice(ranges["side"]), rng.choice(ranges["side"])
         radius = rng.choice(ranges["radius"])
-        if 0.6 < height / width < 1 and 2 * radius / height < 0.88 and 4 * radius >= width:
+        if 0.6 < height / width < 1 and 2 * radius / height < 0.88 and 3.6 * radius >= width:
             place, across = rng.choice((0.35, 0.5, 0.65)), rng.random() < 0.5
             sides = {"width": width, "height": height, "radius": radius}
             more = {"place": place, "across": across}
@@ -142,7 +144,9 @@ def paint_hole(canvas: Canvas, params: Params) -> None:
     inside = center
     canvas.label_edge(d, c, str(width), inside)
     canvas.label_edge(b, c, str(height), inside)
-    canvas.plate(middle(start, end), str(2 * radius if params["across"] else radius))
+    near = end if params["across"] else middle(center, polar(center, radius * scale * 1.6, 0))
+    told = str(2 * radius if params["across"] else radius)
+    canvas.label_edge(start, near, told, (center[0], UNITS))
 
 
 def solve_hole(params: Params) -> Solution:

@@ -1,18 +1,18 @@
 """A square canvas in units that do not depend on the picture's size: 112 units to a side.
 
 Shapes are drawn enlarged, at whole pixels, and averaged down: the same bytes on every machine
-with the same Pillow. Labels use the font that ships with Pillow.
+with the same Pillow.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 
 from PIL import Image, ImageDraw, ImageFont
 
 from mmdft.data.figures.figure import Color, Style
+from mmdft.data.figures.fonts import font
 
 UNITS = 112
 CENTER = (UNITS / 2, UNITS / 2)
@@ -22,15 +22,6 @@ GAP = 2
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
-
-
-@lru_cache(maxsize=32)
-def _font(pixels: int) -> ImageFont.FreeTypeFont:
-    font = ImageFont.load_default(size=pixels)
-    if not isinstance(font, ImageFont.FreeTypeFont):
-        raise RuntimeError("figures need a Pillow with FreeType; install Pillow from a wheel")
-    # Raqm, where it is installed, would kern otherwise than the basic layout does.
-    return font.font_variant(layout_engine=ImageFont.Layout.BASIC)
 
 
 def polar(center: Point, radius: float, degrees: float) -> Point:
@@ -189,7 +180,7 @@ class Canvas:
             (x - (left + right) // 2, y - (top + bottom) // 2),
             text,
             fill=self.style.ink,
-            font=_font(self._font_pixels),
+            font=self._font,
             anchor="ls",
             stroke_width=self._stroke,
         )
@@ -235,8 +226,8 @@ class Canvas:
         return x * self._cos + y * self._sin, y * self._cos - x * self._sin
 
     @property
-    def _font_pixels(self) -> int:
-        return round(self.style.label_size * self._scale)
+    def _font(self) -> ImageFont.FreeTypeFont:
+        return font(self.style.font, round(self.style.label_size * self._scale))
 
     @property
     def _stroke(self) -> int:
@@ -244,9 +235,7 @@ class Canvas:
         return max(1, round(self.style.stroke * self._scale))
 
     def _ink_box(self, text: str) -> tuple[int, int, int, int]:
-        left, top, right, bottom = _font(self._font_pixels).getbbox(
-            text, anchor="ls", stroke_width=self._stroke
-        )
+        left, top, right, bottom = self._font.getbbox(text, anchor="ls", stroke_width=self._stroke)
         return math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
 
     def _pixels(self, points: Sequence[Point]) -> list[tuple[int, int]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from random import Random
 
-from mmdft.data.figures.canvas import CENTER, Canvas, Point, fit, polar
+from mmdft.data.figures.canvas import CENTER, UNITS, Canvas, Point, fit, polar
 from mmdft.data.figures.figure import Params, Ranges, Solution, comma
 from mmdft.data.figures.looks import common
-from mmdft.data.figures.marks import angle_arc, measure, middle
+from mmdft.data.figures.marks import angle_arc, bearing, measure, middle, toward, wedge
 
 RADIUS = 37
 
@@ -58,8 +58,13 @@ def paint_thales(canvas: Canvas, params: Params) -> None:
         canvas.line([center, down])
     canvas.disc(center, 1.5)
     canvas.label_edge(left, right, str(params["diameter"]), center)
-    canvas.plate(middle(a, c), str(params["leg"]))
-    canvas.plate(middle(b, c), "?")
+    for end, text in ((a, str(params["leg"])), (b, "?")):
+        half = middle(end, c)
+        if RADIUS - math.dist(center, half) > 8:
+            canvas.plate(half, text)
+        else:
+            # So near to the circle, inside the triangle.
+            canvas.label_edge(end, c, text, polar(half, 9, bearing(center, half)))
     if params["radius_told"]:
         canvas.plate(middle(center, down), str(params["diameter"] // 2))
 
@@ -74,31 +79,37 @@ def solve_thales(params: Params) -> Solution:
 def sample_tangent(rng: Random, ranges: Ranges) -> Params:
     """Radius, and the distance of a point from the centre; half the figures tell a chord too."""
     one, two, distance = rng.choice(ranges["triple"])
-    radius, tangent = sorted((one, two))
+    radius, tangent = (two, one) if rng.random() < 0.5 and two < 0.82 * distance else (one, two)
     chord = 3 * radius // 2 if rng.random() < 0.5 else None
     sides = {"radius": radius, "tangent": tangent, "distance": distance, "chord": chord}
     return sides | {"lift": rng.randrange(-3, 4)} | common(rng, 2, turns=True)
 
 
 def paint_tangent(canvas: Canvas, params: Params) -> None:
-    """A circle, a point outside, and the tangent from there to the circle."""
+    """A circle, a point outside, the tangent from there, and the point's distance below."""
     radius, distance, chord = params["radius"], params["distance"], params["chord"]
     touch = math.acos(radius / distance)
     touching = (radius * math.cos(touch), -radius * math.sin(touch))
     corners = [(-radius, -radius), (-radius, radius), (distance, 0), (0, 0), touching]
     lift = params["lift"]
-    *_, outside, center, point = fit(corners, canvas.box(10, 16 + lift, 10, 16 - lift))
+    *_, outside, center, point = fit(corners, canvas.box(10, 13 + lift, 12, 25 - lift))
     scale = (outside[0] - center[0]) / distance
+    below = center[1] + radius * scale + 6
+    low_center, low_outside = (center[0], below), (outside[0], below)
     canvas.circle(center, radius * scale, canvas.tint(params["color"]))
     canvas.line([center, point, outside, center])
+    measure(canvas, low_center, low_outside)
+    canvas.dashes(center, low_center, 0.5)
+    canvas.dashes(outside, low_outside, 0.5)
     if chord is not None:
         low = center[1] + math.sqrt(radius**2 - chord**2 / 4) * scale
-        ends = [(center[0] + side * chord / 2 * scale, low) for side in (-1, 1)]
-        canvas.line(ends)
-        canvas.plate(middle(*ends), str(chord))
-    canvas.plate(middle(center, point), str(radius))
-    canvas.plate(middle(center, outside), str(distance))
-    canvas.plate(middle(point, outside), "?")
+        left, right = ((center[0] + side * chord / 2 * scale, low) for side in (-1, 1))
+        canvas.line([left, right])
+        canvas.label_edge(left, middle(left, right), str(chord), (left[0], low + 9))
+    canvas.disc(center, 1.5)
+    canvas.label_edge(low_center, low_outside, str(distance), center)
+    canvas.label_edge(center, toward(center, point, 0.8 * radius * scale), str(radius), outside)
+    canvas.label_edge(point, outside, "?", center)
 
 
 def solve_tangent(params: Params) -> Solution:
@@ -110,8 +121,12 @@ def solve_tangent(params: Params) -> Solution:
 
 def sample_inscribed(rng: Random, ranges: Ranges) -> Params:
     """The angle at the circle, and where its corner lies; half the figures tell the radius."""
-    angle, corner = rng.choice(ranges["angle"]), rng.randrange(-25, 26)
-    radius = rng.randrange(3, 20) if rng.random() < 0.5 else None
+    # Farther aside, a line from the corner would run along a radius.
+    angle = rng.choice(ranges["angle"])
+    most = min(25, angle - 18)
+    corner = rng.randrange(-most, most + 1)
+    room = angle + abs(corner)
+    radius = rng.randrange(3, 20 if room >= 76 else 10) if room >= 58 else None
     return {"angle": angle, "corner": corner, "radius": radius} | common(rng, 2, turns=True)
 
 
@@ -124,13 +139,16 @@ def paint_inscribed(canvas: Canvas, params: Params) -> None:
     canvas.polygon([a, CENTER, b], canvas.tint(params["color"]))
     canvas.line([a, top, b])
     angle_arc(canvas, top, a, b)
+    # The radius that is farther from the lines.
+    end = a if params["corner"] > 0 else b
     canvas.disc(CENTER, 1.5)
     canvas.label_out(top, CENTER, f"{angle}°")
     canvas.label_out(a, CENTER, "A")
     canvas.label_out(b, CENTER, "B")
-    canvas.plate((CENTER[0], CENTER[1] - 8), "O")
+    canvas.label_wedge(CENTER, *wedge(CENTER, a, b), "O")
     if params["radius"] is not None:
-        canvas.plate(middle(CENTER, b), str(params["radius"]))
+        half = middle(CENTER, end)
+        canvas.label_edge(CENTER, half, str(params["radius"]), (CENTER[0], UNITS))
 
 
 def solve_inscribed(params: Params) -> Solution:
@@ -154,7 +172,9 @@ def sample_chords(rng: Random, ranges: Ranges) -> Params:
         if a * b % c or a * b // c not in ranges["part"]:
             continue
         d = a * b // c
-        if len({a, b, c, d}) == 4 and 0.45 < (a + b) / (c + d) < 2.2:
+        across = math.hypot(a + b, c - d)
+        is_legible = min(a, b, c, d) > 0.13 * across
+        if len({a, b, c, d}) == 4 and is_legible and 0.45 < (a + b) / (c + d) < 2.2:
             return {"parts": [a, b, c, d]} | common(rng, 2, turns=True)
 
 
@@ -170,8 +190,10 @@ def paint_chords(canvas: Canvas, params: Params) -> None:
     canvas.circle(center, math.dist(center, ends[0]), canvas.tint(params["color"]))
     canvas.line(ends[:2])
     canvas.line(ends[2:])
+    # Beside each part, towards the middle of the circle.
+    outside = (2 * cross[0] - center[0], 2 * cross[1] - center[1])
     for end, text in zip(ends, (str(a), str(b), str(c), "?"), strict=True):
-        canvas.plate(middle(cross, end), text)
+        canvas.label_edge(cross, end, text, outside)
 
 
 def solve_chords(params: Params) -> Solution:

@@ -76,7 +76,7 @@ def sample_box(rng: Random, ranges: Ranges) -> Params:
     num = rng.choice((1, 2))
     marks = [sorted(rng.sample(range(1, 2 * NUM_TICKS), 5)) for _ in range(num)]
     boxes = [[mark * step // 2 for mark in each] for each in marks]
-    return {"step": step, "boxes": boxes} | common(rng, 1)
+    return {"step": step, "boxes": boxes} | common(rng, 2)
 
 
 def paint_box(canvas: Canvas, params: Params) -> None:
@@ -96,10 +96,19 @@ def paint_box(canvas: Canvas, params: Params) -> None:
 
 
 def solve_box(params: Params) -> Solution:
-    """The upper quartile less the lower."""
-    _, first, _, third, _ = params["boxes"][0]
-    steps = (f"{third} - {first} = {third - first}.",)
-    return Solution(values=comma([first, third]), steps=steps, answer=str(third - first))
+    """The upper quartile less the lower; or the parts of the box on both sides of the median."""
+    _, first, median, third, _ = params["boxes"][0]
+    answer = third - first
+    if params["path"] == 0:
+        steps: tuple[str, ...] = (f"{third} - {first} = {answer}.",)
+        return Solution(values=comma([first, third]), steps=steps, answer=str(answer))
+    above, below = third - median, median - first
+    steps = (
+        f"{third} - {median} = {above}.",
+        f"{median} - {first} = {below}.",
+        f"{above} + {below} = {answer}.",
+    )
+    return Solution(values=comma([first, median, third]), steps=steps, answer=str(answer))
 
 
 def sample_scatter(rng: Random, ranges: Ranges) -> Params:
@@ -114,7 +123,7 @@ def sample_scatter(rng: Random, ranges: Ranges) -> Params:
         "hollow": hollow,
         "num_above": above,
         "num_below": below,
-    } | common(rng, 1)
+    } | common(rng, 2)
 
 
 def paint_scatter(canvas: Canvas, params: Params) -> None:
@@ -134,10 +143,14 @@ def _spot(x: float, y: float) -> Point:
 
 
 def solve_scatter(params: Params) -> Solution:
-    """The points above the line less those below."""
+    """The points above the line less those below; or all, less those below, twice."""
     above, below = params["num_above"], params["num_below"]
-    steps = (f"{above} - {below} = {above - below}.",)
-    return Solution(values=comma([above, below]), steps=steps, answer=str(above - below))
+    last = f"{above} - {below} = {above - below}."
+    if params["path"] == 0:
+        return Solution(values=comma([above, below]), steps=(last,), answer=str(above - below))
+    num = above + below
+    steps = (f"{num} - {below} = {above}.", last)
+    return Solution(values=comma([num, below]), steps=steps, answer=str(above - below))
 
 
 def sample_corner(rng: Random, ranges: Ranges) -> Params:
@@ -146,8 +159,8 @@ def sample_corner(rng: Random, ranges: Ranges) -> Params:
     spots = [(x, y) for x in range(1, 9) for y in range(1, 9) if x != right and y != up]
     while True:
         points = [list(spot) for spot in rng.sample(spots, rng.choice(ranges["num"]))]
-        beyond = [y for x, y in points if x > right]
-        if 0 < sum(y < up for y in beyond) < len(beyond):
+        # None of the four corners is empty.
+        if len({(x > right, y > up) for x, y in points}) == 4:
             told = {"right": right * unit, "up": up * unit}
             return {"points": points, "unit": unit} | told | common(rng, 2)
 
@@ -170,15 +183,13 @@ def paint_corner(canvas: Canvas, params: Params) -> None:
 
 
 def solve_corner(params: Params) -> Solution:
-    """Those to the right less the low ones; or those above less the ones on the left."""
-    right, up = params["right"] // params["unit"], params["up"] // params["unit"]
+    """All less those on the left, less the low ones on the right; or low and left exchanged."""
     points = params["points"]
-    if params["path"] == 0:
-        all_of = [y for x, y in points if x > right]
-        less = sum(y < up for y in all_of)
-    else:
-        all_of = [x for x, y in points if y > up]
-        less = sum(x < right for x in all_of)
-    answer = len(all_of) - less
-    steps = (f"{len(all_of)} - {less} = {answer}.",)
-    return Solution(values=comma([len(all_of), less]), steps=steps, answer=str(answer))
+    asked = (params["right"] // params["unit"], params["up"] // params["unit"])
+    one, other = (0, 1) if params["path"] == 0 else (1, 0)
+    first = sum(point[one] < asked[one] for point in points)
+    second = sum(p[one] > asked[one] and p[other] < asked[other] for p in points)
+    num, left = len(points), len(points) - first
+    answer = left - second
+    steps = (f"{num} - {first} = {left}.", f"{left} - {second} = {answer}.")
+    return Solution(values=comma([num, first, second]), steps=steps, answer=str(answer))

@@ -48,6 +48,7 @@ class Style:
     inset: int
     bar_percent: int
     stroke: float = 0.25
+    font: str = "pillow"
 
 
 # The colour names are the same in both styles because they are answers; the shades are not.
@@ -115,6 +116,15 @@ def add(values: list[int]) -> tuple[str, ...]:
 def comma(values: list[int]) -> str:
     """The values as the chain's first sentence lists them."""
     return ", ".join(str(value) for value in values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A figure before it is drawn: what it is drawn from, what is asked, and the solution."""
+
+    params: Params
+    question: str
+    solution: Solution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,12 @@ from difflib import get_close_matches
 from hashlib import blake2b
 from random import Random
 
+from PIL.Image import Image
+
 from mmdft.data.figures.canvas import Canvas
 from mmdft.data.figures.families import FAMILIES
-from mmdft.data.figures.figure import SPLITS, STYLES, Family, Figure, Params
-from mmdft.data.figures.looks import grained, styled
+from mmdft.data.figures.figure import SPLITS, STYLES, Family, Figure, Params, Problem
+from mmdft.data.figures.looks import styled, worn
 from mmdft.data.figures.questions import OOD_QUESTIONS, QUESTIONS
 from mmdft.errors import DataError
 
@@ -40,9 +42,37 @@ def draw(family: str, *, seed: int, index: int, split: str = "train", size: int 
     Raises:
         DataError: an argument is not one of these; the message names the mend.
     """
+    check_size(size)
+    problem = pose(family, seed=seed, index=index, split=split)
+    return Figure(
+        image=picture(family, problem.params, size),
+        question=problem.question,
+        reasoning=problem.solution.reasoning,
+        answer=problem.solution.answer,
+        choices=problem.solution.choices,
+        family=family,
+        params=problem.params,
+    )
+
+
+def picture(family: str, params: Params, size: int) -> Image:
+    """The picture of a family with these parameters, `size` pixels a side or the family's least."""
+    style, look = STYLES[params["style"]], params.get("look")
+    size = max(size, FAMILIES[family].min_size)
+    canvas = Canvas(size, styled(style, look), look["turn"]) if look else Canvas(size, style)
+    FAMILIES[family].paint(canvas, params)
+    image = canvas.finish()
+    return worn(image, look) if look else image
+
+
+def pose(family: str, *, seed: int, index: int, split: str = "train") -> Problem:
+    """A figure without its picture, which takes nearly all of the time; arguments as of `draw`.
+
+    Raises:
+        DataError: an argument is not one of those; the message names the mend.
+    """
     check_family(family)
     check_split(split)
-    check_size(size)
     if index < 0:
         raise DataError(f"index must be 0 or more, got {index}")
     entry = FAMILIES[family]
@@ -50,22 +80,8 @@ def draw(family: str, *, seed: int, index: int, split: str = "train", size: int 
     rng = Random(int.from_bytes(blake2b(name, digest_size=16).digest(), "big"))
     params = _sample(entry, rng, split)
     questions = (OOD_QUESTIONS if split == "ood" else QUESTIONS)[family]
-    solution = entry.solve(params)
-    style = STYLES[params["style"]]
-    look = params.get("look")
-    size = max(size, entry.min_size)
-    canvas = Canvas(size, styled(style, look), look["turn"]) if look else Canvas(size, style)
-    entry.paint(canvas, params)
-    image = canvas.finish()
-    return Figure(
-        image=grained(image, look) if look else image,
-        question=rng.choice(questions).format(**params),
-        reasoning=solution.reasoning,
-        answer=solution.answer,
-        choices=solution.choices,
-        family=family,
-        params=params,
-    )
+    question = rng.choice(questions).format(**params)
+    return Problem(params=params, question=question, solution=entry.solve(params))
 
 
 def content_split(key: Iterable[str], params: Params) -> str:

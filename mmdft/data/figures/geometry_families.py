@@ -8,27 +8,11 @@ from __future__ import annotations
 
 from mmdft.data.figures import angles, areas, circles, similar
 from mmdft.data.figures.figure import Family
+from mmdft.data.figures.triples import chains, triples
 
 SIZE = 224
-TRIPLES = ((3, 4, 5), (6, 8, 10), (5, 12, 13), (9, 12, 15), (8, 15, 17), (12, 16, 20))
-OOD_TRIPLES = ((15, 20, 25), (18, 24, 30), (20, 21, 29), (10, 24, 26), (16, 30, 34), (21, 28, 35))
-# Two legs, the long side on them, which is a leg of the second triangle; its other leg, long side.
-CHAINS = (
-    (3, 4, 5, 12, 13),
-    (9, 12, 15, 8, 17),
-    (9, 12, 15, 20, 25),
-    (12, 16, 20, 15, 25),
-    (6, 8, 10, 24, 26),
-    (12, 16, 20, 21, 29),
-)
-OOD_CHAINS = (
-    (18, 24, 30, 16, 34),
-    (21, 28, 35, 12, 37),
-    (24, 32, 40, 30, 50),
-    (24, 32, 40, 42, 58),
-    (27, 36, 45, 28, 53),
-    (15, 20, 25, 60, 65),
-)
+TRIPLES, OOD_TRIPLES = triples(5, 71), triples(71, 100)
+CHAINS, OOD_CHAINS = chains(5, 66), chains(66, 100)
 ANGLES = range(30, 101, 5)
 OOD_ANGLES = tuple(angle for angle in range(31, 100) if angle % 5)
 # What the two sides of the halved angle are to each other.
@@ -39,7 +23,7 @@ GEOMETRY_FAMILIES: dict[str, Family] = {
         sample=circles.sample_thales,
         paint=circles.paint_thales,
         solve=circles.solve_thales,
-        key=("leg", "other", "color", "radius_told"),
+        key=("leg", "other"),
         ranges={"triple": TRIPLES},
         ood_ranges={"triple": OOD_TRIPLES},
         min_size=SIZE,
@@ -48,7 +32,7 @@ GEOMETRY_FAMILIES: dict[str, Family] = {
         sample=circles.sample_tangent,
         paint=circles.paint_tangent,
         solve=circles.solve_tangent,
-        key=("radius", "distance", "color", "chord", "lift"),
+        key=("radius", "distance"),
         ranges={"triple": TRIPLES},
         ood_ranges={"triple": OOD_TRIPLES},
         min_size=SIZE,
@@ -57,9 +41,9 @@ GEOMETRY_FAMILIES: dict[str, Family] = {
         sample=circles.sample_inscribed,
         paint=circles.paint_inscribed,
         solve=circles.solve_inscribed,
-        key=("angle", "corner", "color"),
-        ranges={"angle": range(30, 61, 5)},
-        ood_ranges={"angle": tuple(a for a in range(31, 60) if a % 5)},
+        key=("angle",),
+        ranges={"angle": tuple(angle for angle in range(28, 63) if angle % 3)},
+        ood_ranges={"angle": range(30, 61, 3)},
         min_size=SIZE,
     ),
     "crossing_chords": Family(
@@ -102,7 +86,7 @@ GEOMETRY_FAMILIES: dict[str, Family] = {
         sample=similar.sample_chain,
         paint=similar.paint_chain,
         solve=similar.solve_chain,
-        key=("sides", "mirror", "color"),
+        key=("sides",),
         ranges={"chain": CHAINS},
         ood_ranges={"chain": OOD_CHAINS},
         min_size=SIZE,
@@ -156,9 +140,9 @@ GEOMETRY_FAMILIES: dict[str, Family] = {
         sample=areas.sample_ring,
         paint=areas.paint_ring,
         solve=areas.solve_ring,
-        key=("outer", "inner", "color", "turn"),
-        ranges={"radius": range(3, 13)},
-        ood_ranges={"radius": range(13, 26)},
+        key=("outer", "inner"),
+        ranges={"radius": range(2, 16)},
+        ood_ranges={"radius": range(16, 31)},
         min_size=SIZE,
     ),
     "holed_area": Family(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from mmdft.data.figures.canvas import Canvas, centroid
+from mmdft.data.figures.canvas import Canvas
 from mmdft.data.figures.coordinates import NUM, paint_grid, paint_numbers, place
 from mmdft.data.figures.figure import COLORS, Params, Ranges, Solution, comma
 from mmdft.data.figures.looks import common
@@ -14,12 +14,10 @@ Spot = Sequence[int]
 
 
 def paint_names(canvas: Canvas, points: Sequence[Spot]) -> None:
-    """A letter at each point, away from the others."""
-    inside = centroid([place(*point) for point in points])
-    for point, name in zip(points, "ABC", strict=False):
-        at = place(*point)
-        aside = 4.5 if at[0] >= inside[0] else -4.5
-        canvas.plate((at[0] + aside, at[1] - 6.5), name)
+    """A letter at each point, away from the axes' numbers."""
+    for (x, y), name in zip(points, "ABC", strict=False):
+        at = place(x, y)
+        canvas.plate((at[0] + (6.5 if x < 8 else -6.5), at[1] + (7 if y > 8 else -7)), name)
 
 
 def sample_middle(rng: Random, ranges: Ranges) -> Params:
@@ -28,8 +26,8 @@ def sample_middle(rng: Random, ranges: Ranges) -> Params:
     while True:
         points = [[rng.randrange(1, 10), rng.randrange(1, 10)] for _ in range(3)]
         (x0, y0), (x1, y1), _ = points
-        apart = min(abs(p[0] - q[0]) + abs(p[1] - q[1]) for p, q in _pairs(points))
-        if (x0 + x1) % 2 == 0 == (y0 + y1) % 2 and apart >= 4 and x0 != x1:
+        apart = min(max(abs(p[0] - q[0]), abs(p[1] - q[1])) for p, q in _pairs(points))
+        if (x0 + x1) % 2 == 0 == (y0 + y1) % 2 and apart >= 3 and x0 != x1:
             return {"points": points, "unit": unit} | common(rng, 2)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mmdft.data.figures.canvas import Canvas, Point
+from mmdft.data.figures.canvas import Canvas, Point, polar
 
 
 def middle(p: Point, q: Point) -> Point:
@@ -50,6 +50,13 @@ def measure(canvas: Canvas, p: Point, q: Point) -> None:
     canvas.line([p, q], 0.7)
     for x, y in (p, q):
         canvas.line([(x + nx, y + ny), (x - nx, y - ny)], 0.7)
+
+
+def arrow(canvas: Canvas, tail: Point, tip: Point) -> None:
+    """A segment with an arrow's head at its end."""
+    canvas.line([tail, tip])
+    back = bearing(tip, tail)
+    canvas.line([polar(tip, 4.5, back - 22), tip, polar(tip, 4.5, back + 22)])
 
 
 def ellipse(

@@ -70,7 +70,7 @@ def sample_pie(rng: Random, ranges: Ranges) -> Params:
 
 def paint_pie(canvas: Canvas, params: Params) -> None:
     """The sectors, their percentages around them."""
-    center, radius, turn = (56.0, 56.0), 36.0 - canvas.style.inset / 2, params["turn"]
+    center, radius, turn = (56.0, 56.0), 34.0 - canvas.style.inset / 2, params["turn"]
     places = []
     for share, name in zip(params["shares"], params["colors"], strict=True):
         end = turn + 3.6 * share

@@ -103,12 +103,17 @@ def paint_lines(canvas: Canvas, params: Params) -> None:
 
 
 def solve_gap(params: Params) -> Solution:
-    """How far two lines are apart at a group."""
+    """The difference of two lines at a group; or the ticks between them, times a tick."""
     place = NAMES.index(params["group"])
     one = params["values"][SERIES.index(params["one"])][place]
     other = params["values"][SERIES.index(params["other"])][place]
-    step = f"{one} - {other} = {one - other}."
-    return Solution(values=comma([one, other]), steps=(step,), answer=str(one - other))
+    step, answer = params["step"], one - other
+    if params["path"] == 0 or step == 1:
+        steps: tuple[str, ...] = (f"{one} - {other} = {answer}.",)
+        return Solution(values=comma([one, other]), steps=steps, answer=str(answer))
+    high, low = one // step, other // step
+    steps = (f"{high} - {low} = {high - low}.", f"{high - low} x {step} = {answer}.")
+    return Solution(values=comma([high, low, step]), steps=steps, answer=str(answer))
 
 
 def sample_rise(rng: Random, ranges: Ranges) -> Params:
@@ -148,7 +153,7 @@ def sample_mean(rng: Random, ranges: Ranges) -> Params:
         num = rng.choice((3, 4, 5))
         values = [step * rng.randrange(1, NUM_TICKS + 1) for _ in range(num)]
         if sum(values) % num == 0 and len(set(values)) > 1:
-            return {"step": step, "values": values} | common(rng, 1)
+            return {"step": step, "values": values} | common(rng, 2)
 
 
 def paint_mean(canvas: Canvas, params: Params) -> None:
@@ -165,12 +170,17 @@ def paint_mean(canvas: Canvas, params: Params) -> None:
 
 
 def solve_mean(params: Params) -> Solution:
-    """The sum over the number of bars."""
-    values = params["values"]
-    total = sum(values)
-    last = f"{total} / {len(values)} = {total // len(values)}."
-    answer = str(total // len(values))
-    return Solution(values=comma(values), steps=(*add(values), last), answer=answer)
+    """The sum over the number; or the lowest bar, and the mean of what is above it."""
+    values, num, least = params["values"], len(params["values"]), min(params["values"])
+    answer = sum(values) // num
+    if params["path"] == 0:
+        steps = [*add(values), f"{sum(values)} / {num} = {answer}."]
+    else:
+        more = [value - least for value in values if value > least]
+        steps = [f"{least + extra} - {least} = {extra}." for extra in more]
+        steps += [*add(more), f"{sum(more)} / {num} = {answer - least}."]
+        steps.append(f"{least} + {answer - least} = {answer}.")
+    return Solution(values=comma(values), steps=tuple(steps), answer=str(answer))
 
 
 def sample_stacked(rng: Random, ranges: Ranges) -> Params:

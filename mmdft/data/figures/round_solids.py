@@ -26,11 +26,11 @@ def sample_cylinder(rng: Random, ranges: Ranges) -> Params:
 
 
 def paint_cylinder(canvas: Canvas, params: Params) -> None:
-    """From a little above; radius or diameter on the upper disc, the height at the side."""
+    """From a little above; radius or diameter above the upper disc, the height at the side."""
     radius, height = params["radius"], params["height"]
     wide: list[Point] = [(-radius, 0), (radius, 0), (-radius, height), (radius, height)]
     bounds: list[Point] = [(0, -FLAT * radius), (0, height + FLAT * radius)]
-    a, b, c, d, *_ = fit([*wide, *bounds], canvas.box(10, 14, 24, 6))
+    a, b, c, d, *_ = fit([*wide, *bounds], canvas.box(10, 18, 24, 6))
     center, low = ((a[0] + b[0]) / 2, a[1]), ((c[0] + d[0]) / 2, c[1])
     half = (b[0] - a[0]) / 2
     high = FLAT * half
@@ -48,8 +48,10 @@ def paint_cylinder(canvas: Canvas, params: Params) -> None:
         canvas.disc(center, 1.5)
     top, bottom = (b[0] + 5, b[1]), (d[0] + 5, d[1])
     measure(canvas, top, bottom)
+    left, right = ((x, a[1] - high - 5) for x in (start[0], b[0]))
+    measure(canvas, left, right)
     told = 2 * radius if params["across"] else radius
-    canvas.label_edge((start[0], a[1] - high), (b[0], a[1] - high), str(told), low)
+    canvas.label_edge(left, right, str(told), low)
     canvas.label_edge(top, bottom, str(height), center)
 
 
@@ -100,6 +102,8 @@ def _radius(params: Params) -> tuple[tuple[str, ...], int]:
 def sample_cone(rng: Random, ranges: Ranges) -> Params:
     """Radius, height and slant of a cone; its slant is told, its height, or both."""
     radius, height, slant = rng.choice(ranges["triple"])
+    if rng.random() < 0.5 and radius > 0.7 * height:
+        radius, height = height, radius
     told = rng.choice(("slant", "height", "both"))
     sides = {"radius": radius, "height": height, "slant": slant, "told": told}
     return sides | common(rng, 2)
@@ -126,7 +130,7 @@ def paint_cone(canvas: Canvas, params: Params) -> None:
     if params["told"] != "slant":
         canvas.plate((foot[0], (foot[1] + top[1]) / 2), str(height))
     if params["told"] != "height":
-        canvas.plate(((top[0] + b[0]) / 2, (top[1] + b[1]) / 2), str(params["slant"]))
+        canvas.label_edge(top, front[-1], str(params["slant"]), foot)
 
 
 def solve_cone(params: Params) -> Solution:

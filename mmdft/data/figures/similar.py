@@ -8,7 +8,7 @@ from random import Random
 from mmdft.data.figures.canvas import Canvas, Point, centroid, fit
 from mmdft.data.figures.figure import Params, Ranges, Solution, add, comma
 from mmdft.data.figures.looks import common
-from mmdft.data.figures.marks import angle_arc, measure, middle, right_angle
+from mmdft.data.figures.marks import angle_arc, measure, middle, right_angle, toward
 
 
 def triangle_of(base: float, left: float, right: float) -> list[Point]:
@@ -20,28 +20,23 @@ def triangle_of(base: float, left: float, right: float) -> list[Point]:
 def sample_similar(rng: Random, ranges: Ranges) -> Params:
     """A triangle cut by a line parallel to its base."""
     side, factor, base = (rng.choice(ranges[name]) for name in ("side", "factor", "base"))
-    sides = {"side": side, "factor": factor, "base": base, "lean": rng.randrange(30, 71)}
+    sides = {"side": side, "factor": factor, "base": base, "lean": rng.randrange(25, 61)}
     return sides | common(rng, 2, turns=True)
 
 
 def paint_similar(canvas: Canvas, params: Params) -> None:
     """Apex above; the small triangle tinted, its side and the whole side on the left."""
     factor = params["factor"]
-    left, right, apex = (24.0, 94.0), (106.0, 94.0), (24 + params["lean"] * 0.82, 12.0)
-    cut = [
-        (apex[0] + (p[0] - apex[0]) / factor, apex[1] + (p[1] - apex[1]) / factor)
-        for p in (left, right)
-    ]
-    canvas.polygon([apex, *cut], canvas.tint(params["color"]))
+    left, right, apex = (34.0, 96.0), (107.0, 96.0), (34 + params["lean"] * 0.73, 20.0)
+    near, far = (toward(apex, p, math.dist(apex, p) / factor) for p in (left, right))
+    canvas.polygon([apex, near, far], canvas.tint(params["color"]))
     canvas.polygon([left, right, apex])
     # The whole side has a line of its own, beside the triangle.
-    dx, dy = apex[0] - left[0], apex[1] - left[1]
-    away = 13 / math.hypot(dx, dy)
-    bar = [(x + dy * away, y - dx * away) for x, y in (left, apex)]
+    bar = _beside(apex, left, 20)
     measure(canvas, *bar)
     canvas.plate(middle(*bar), str(params["side"] * factor))
-    canvas.plate(middle(*cut), str(params["base"]))
-    canvas.plate(middle(apex, cut[0]), str(params["side"]))
+    canvas.label_edge(near, far, str(params["base"]), apex)
+    canvas.label_edge(apex, near, str(params["side"]), right)
     canvas.label_edge(left, right, "?", apex)
 
 
@@ -66,26 +61,33 @@ def sample_midsegment(rng: Random, ranges: Ranges) -> Params:
         if len(set(sides)) < 3 or least < 0.6 * most or most > 0.82 * (sum(sides) - most):
             continue
         apex = triangle_of(base, left, right)[2]
-        if 0.1 < apex[0] / base < 0.9 and -apex[1] / base > 0.55:
+        if 0.2 < apex[0] / base < 0.8 and -apex[1] / base > 0.55:
             return {"sides": sides} | common(rng, 2, turns=True)
 
 
 def paint_midsegment(canvas: Canvas, params: Params) -> None:
-    """The triangle with its sides told, and the small one in it, D, E and F."""
+    """The triangle with a measure along each side, and the small one in it, D, E and F."""
     base, left, right = params["sides"]
-    a, b, c = fit(triangle_of(base, left, right), canvas.box(18, 8, 18, 18))
+    a, b, c = fit(triangle_of(base, left, right), canvas.box(24, 14, 24, 24))
     inner = [middle(a, b), middle(b, c), middle(c, a)]
     canvas.polygon([a, b, c])
     canvas.polygon(inner, canvas.tint(params["color"]))
     inside = centroid([a, b, c])
-    # The letter stands at the side's middle, the number nearer to its end.
-    for p, q, side, name in ((a, b, base, "D"), (b, c, right, "E"), (c, a, left, "F")):
-        canvas.label_edge(_along(p, q, 0.6), q, str(side), inside)
-        canvas.label_edge(_along(p, q, 0.4), _along(p, q, 0.6), name, inside)
+    # A number beside half a side would be taken for that half's length.
+    bars = [_beside(p, q, 15) for p, q in ((a, b), (b, c), (c, a))]
+    for bar in bars:
+        measure(canvas, *bar)
+    for p, q, name in ((a, b, "D"), (b, c, "E"), (c, a, "F")):
+        canvas.label_edge(p, q, name, inside)
+    for bar, side in zip(bars, (base, right, left), strict=True):
+        canvas.plate(toward(*bar, 0.8 * math.dist(*bar)), str(side))
 
 
-def _along(p: Point, q: Point, share: float) -> Point:
-    return p[0] + (q[0] - p[0]) * share, p[1] + (q[1] - p[1]) * share
+def _beside(p: Point, q: Point, away: float) -> tuple[Point, Point]:
+    """The segment moved by so much to its right hand."""
+    length = math.dist(p, q)
+    dx, dy = -(q[1] - p[1]) / length * away, (q[0] - p[0]) / length * away
+    return (p[0] + dx, p[1] + dy), (q[0] + dx, q[1] + dy)
 
 
 def solve_midsegment(params: Params) -> Solution:

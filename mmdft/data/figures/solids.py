@@ -82,8 +82,8 @@ def sample_pyramid(rng: Random, ranges: Ranges) -> Params:
 def paint_pyramid(canvas: Canvas, params: Params) -> None:
     """In oblique view; the height from the middle of the base, the slant height on the side."""
     half, height = params["half"], params["height"]
-    base: list[Point] = [(0, 0), (2 * half, 0), (2 * half + 0.8 * half, -0.7 * half)]
-    base.append((0.8 * half, -0.7 * half))
+    base: list[Point] = [(0, 0), (2 * half, 0), (2.9 * half, -0.7 * half)]
+    base.append((0.9 * half, -0.7 * half))
     foot = centroid(base)
     outline: list[Point] = [*base, foot, (foot[0], foot[1] - height)]
     a, b, c, d, foot, top = fit(outline, canvas.box(8, 8, 18, 20))
@@ -98,9 +98,9 @@ def paint_pyramid(canvas: Canvas, params: Params) -> None:
     right_angle(canvas, foot, side, top, 4)
     canvas.label_edge(a, b, str(2 * half), foot)
     if params["told"] != "slant":
-        canvas.plate((foot[0], foot[1] * 0.55 + top[1] * 0.45), str(height))
+        canvas.plate((foot[0], foot[1] * 0.64 + top[1] * 0.36), str(height))
     if params["told"] != "height":
-        at = (top[0] * 0.35 + side[0] * 0.65, top[1] * 0.35 + side[1] * 0.65)
+        at = (top[0] * 0.32 + side[0] * 0.68, top[1] * 0.32 + side[1] * 0.68)
         canvas.plate(at, str(params["slant"]))
 
 

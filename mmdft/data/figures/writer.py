@@ -6,34 +6,15 @@ import io
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
-from random import Random
-from typing import Any
 
 from PIL.Image import Image
 
-from mmdft.data.figures.chart_families import CHART_FAMILIES
-from mmdft.data.figures.families import BASIC_FAMILIES, FAMILIES
-from mmdft.data.figures.figure import Figure
-from mmdft.data.figures.generate import check_family, check_size, check_split, draw
-from mmdft.data.figures.geometry_families import GEOMETRY_FAMILIES
-from mmdft.data.figures.noise import wrong_answer, wrong_step
-from mmdft.data.figures.options import options_for
-from mmdft.data.figures.space_families import COORDINATE_FAMILIES, SOLID_FAMILIES
+from mmdft.data.figures.demonstrations import NOISE_KINDS, Place, demonstration
+from mmdft.data.figures.families import FAMILIES, GROUPS
+from mmdft.data.figures.figure import Params
+from mmdft.data.figures.generate import check_family, check_size, check_split, picture
 from mmdft.errors import DataError
 from mmdft.files import write_bytes, write_jsonl
-
-NOISE_KINDS = ("mismatch", "wrong_step", "wrong_answer")
-
-GROUPS = {
-    "basic": tuple(BASIC_FAMILIES),
-    "geometry": tuple(GEOMETRY_FAMILIES),
-    "coordinates": tuple(COORDINATE_FAMILIES),
-    "solids": tuple(SOLID_FAMILIES),
-    "charts": tuple(CHART_FAMILIES),
-}
-"""Families that can be asked for together."""
-
-_TRIES = 1000
 
 
 def write_figures(
@@ -98,94 +79,28 @@ def write_figures(
         raise DataError(f"num must be 1 or more, got {num}")
     path = out / f"{split}.jsonl"
     try:
-        rows = [
-            _write_row(
-                out,
-                family=names[i % len(names)],
-                index=i // len(names),
-                split=split,
-                seed=seed,
-                size=size,
-                noise=noise,
-                noise_kind=noise_kind,
-                choices=choices,
-            )
-            for i in range(num)
-        ]
+        rows = []
+        for i in range(num):
+            family, index = names[i % len(names)], i // len(names)
+            place = Place(family=family, split=split, seed=seed, index=index)
+            row = demonstration(place, noise=noise, noise_kind=noise_kind, choices=choices)
+            image = _write_picture(out, family, row["meta"]["params"], split, size)
+            rows.append({"id": row["id"], "images": [image], **row})
         write_jsonl(path, rows)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
     return path
 
 
-def _write_row(
-    out: Path,
-    *,
-    family: str,
-    index: int,
-    split: str,
-    seed: int,
-    size: int,
-    noise: float,
-    noise_kind: str,
-    choices: float,
-) -> dict[str, Any]:
-    figure = draw(family, seed=seed, index=index, split=split, size=size)
-    name = f"{family}:{split}:{seed}:{index}"
-    noisy = Random(f"noise:{name}").random() < noise
-    reasoning, answer, kind = figure.reasoning, figure.answer, noise_kind
-    if noisy and kind == "mismatch":
-        other = _other(figure, seed=seed, index=index, split=split)
-        reasoning, answer = other.reasoning, other.answer
-    elif noisy:
-        reasoning, answer, kind = _wrong(figure, kind, Random(f"{noise_kind}:{name}"))
-    rng = Random(f"choices:{name}")
-    options = figure.choices
-    if not options and rng.random() < choices:
-        options = options_for(figure.answer, figure.reasoning, answer, rng)
-    png = encode_png(figure.image)
+def _write_picture(out: Path, family: str, params: Params, split: str, size: int) -> str:
+    """Write a PNG unless it is there, and return its path below `out`."""
+    png = encode_png(picture(family, params, size))
     digest = blake2b(png, digest_size=6).hexdigest()
     image = f"images/{split}/{family}-{digest}.png"
     target = out / image
     if not (target.is_file() and target.read_bytes() == png):
         write_bytes(target, png)
-    row: dict[str, Any] = {
-        "id": f"{family}-{split}-{seed}-{index}",
-        "images": [image],
-        "question": figure.question,
-        "reasoning": reasoning,
-        "answer": answer,
-    }
-    if options:
-        row["choices"] = list(options)
-    row["category"] = family
-    row["meta"] = {"split": split, "seed": seed, "params": figure.params}
-    if noisy:
-        row["meta"]["noisy"] = True
-    if noisy and noise_kind != "mismatch":
-        row["meta"] |= {"noise_kind": kind, "gold": figure.answer}
-    return row
-
-
-def _wrong(figure: Figure, kind: str, rng: Random) -> tuple[str, str, str]:
-    """Wrong reasoning and answer, and in which way they are wrong."""
-    if kind == "wrong_step":
-        found = wrong_step(figure.reasoning, figure.answer, rng)
-        if found is not None and (not figure.choices or found[1] in figure.choices):
-            return *found, kind
-    return *wrong_answer(figure.reasoning, figure.answer, figure.choices, rng), "wrong_answer"
-
-
-def _other(figure: Figure, *, seed: int, index: int, split: str) -> Figure:
-    """Another figure of the family whose answer differs and would be possible here."""
-    # Far beyond the indices of any set, so that no row is told of another row's figure.
-    first = 10**9 + index * _TRIES
-    for other_index in range(first, first + _TRIES):
-        other = draw(figure.family, seed=seed, index=other_index, split=split)
-        possible = not figure.choices or other.answer in figure.choices
-        if possible and other.answer != figure.answer:
-            return other
-    raise DataError(f"family {figure.family!r} has no other answer in {_TRIES} draws")
+    return image
 
 
 def encode_png(image: Image) -> bytes:

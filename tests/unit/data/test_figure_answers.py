@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from figure_checks import ADDED, Recorder, figures, painted
+from figure_checks import ADDED, outlines, problems
 
 from mmdft.data.figures import FAMILIES, SPLITS
 
@@ -72,7 +72,7 @@ def chords(p: dict[str, Any]) -> int:
 
 
 def midsegment(p: dict[str, Any]) -> int:
-    outer, inner = painted(Recorder, p, "midsegment_perimeter").polygons
+    outer, inner = outlines(p, "midsegment_perimeter").polygons
     for point, (one, other) in zip(inner, pairwise([*outer, outer[0]]), strict=True):
         assert math.dist(point, one) == pytest.approx(math.dist(point, other))
     scale = p["sides"][0] / math.dist(*outer[:2])
@@ -83,7 +83,7 @@ def midsegment(p: dict[str, Any]) -> int:
 
 
 def bisector(p: dict[str, Any]) -> int:
-    (b, d, a), (_, c, _) = painted(Recorder, p, "bisector_perimeter").polygons
+    (b, d, a), (_, c, _) = outlines(p, "bisector_perimeter").polygons
     halves = [
         cmath.phase((complex(*p_) - complex(*a)) / (complex(*q) - complex(*a)))
         for p_, q in ((b, d), (d, c))
@@ -96,7 +96,7 @@ def bisector(p: dict[str, Any]) -> int:
 
 
 def chain(p: dict[str, Any]) -> int:
-    (a, b, c), (_, _, d) = painted(Recorder, p, "pythagoras_chain").polygons
+    (a, b, c), (_, _, d) = outlines(p, "pythagoras_chain").polygons
     assert angle_at(b, a, c) == 90 == angle_at(c, a, d)
     scale = p["sides"][0] / math.dist(a, b)
     assert scale * math.dist(b, c) == pytest.approx(p["sides"][1])
@@ -105,13 +105,13 @@ def chain(p: dict[str, Any]) -> int:
 
 
 def exterior(p: dict[str, Any]) -> int:
-    _, (a, b, c) = (s for s in painted(Recorder, p, "exterior_angle").polygons if len(s) == 3)
+    _, (a, b, c) = (s for s in outlines(p, "exterior_angle").polygons if len(s) == 3)
     assert angle_at(a, b, c) == p["left"] and angle_at(c, a, b) == p["top"]
     return angle_at(b, c, (b[0] + 1, b[1]))
 
 
 def bend(p: dict[str, Any]) -> int:
-    canvas = painted(Recorder, p, "parallel_bend")
+    canvas = outlines(p, "parallel_bend")
     (a, corner, b) = canvas.lines[2]
     assert angle_at(a, (5, a[1]), corner) == 180 - p["upper"]
     assert angle_at(b, (107, b[1]), corner) == p["lower"]
@@ -120,7 +120,7 @@ def bend(p: dict[str, Any]) -> int:
 
 
 def polygon_corner(p: dict[str, Any]) -> int:
-    (points,) = painted(Recorder, p, "polygon_corner").polygons
+    (points,) = outlines(p, "polygon_corner").polygons
     num = len(points)
     found = [angle_at(q, points[i - 1], points[(i + 1) % num]) for i, q in enumerate(points)]
     assert found == p["angles"]
@@ -139,7 +139,7 @@ def notched(p: dict[str, Any]) -> int:
 
 def ring(p: dict[str, Any]) -> int:
     """By the drawn circles: each is an outline's disc and a smaller one on it."""
-    canvas = painted(Recorder, p, "ring_area")
+    canvas = outlines(p, "ring_area")
     outer, inner = canvas.discs[0][1], canvas.discs[2][1]
     scale = p["outer"] / outer
     assert scale * inner == pytest.approx(p["inner"])
@@ -147,7 +147,7 @@ def ring(p: dict[str, Any]) -> int:
 
 
 def holed(p: dict[str, Any]) -> int:
-    canvas = painted(Recorder, p, "holed_area")
+    canvas = outlines(p, "holed_area")
     scale = p["width"] / math.dist(*canvas.polygons[0][:2])
     center, radius = canvas.discs[0]
     left, top = canvas.polygons[0][0]
@@ -193,7 +193,7 @@ def slope(p: dict[str, Any]) -> int:
 
 def meeting(p: dict[str, Any]) -> int:
     """The crossing of the drawn lines, as two equations; then back from drawing to axes."""
-    canvas = painted(Recorder, p, "lines_meeting")
+    canvas = outlines(p, "lines_meeting")
     drawn = [ends for ends in canvas.lines if len(ends) == 2][-2:]
     rows = [((q[1] - p_[1]), -(q[0] - p_[0])) for p_, q in drawn]
     right = [r[0] * p_[0] + r[1] * p_[1] for r, (p_, _) in zip(rows, drawn, strict=True)]
@@ -309,10 +309,10 @@ def test_answers_are_exact(family: str) -> None:
     entry = FAMILIES[family]
     answers = set()
     for split in SPLITS:
-        for figure in figures(family, split, 50):
-            assert figure.answer == str(EXPECTED[family](figure.params)), figure.params
-            assert int(figure.answer) > 0
-            assert json.loads(json.dumps(figure.params)) == figure.params
-            assert set(entry.key) <= figure.params.keys()
-            answers.add(figure.answer)
+        for problem in problems(family, split, 50):
+            assert problem.solution.answer == str(EXPECTED[family](problem.params)), problem.params
+            assert int(problem.solution.answer) > 0
+            assert json.loads(json.dumps(problem.params)) == problem.params
+            assert set(entry.key) <= problem.params.keys()
+            answers.add(problem.solution.answer)
     assert len(answers) >= 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import product
 from pathlib import Path
 from random import Random
 
@@ -10,10 +11,13 @@ import pytest
 from PIL import Image
 
 from mmdft.config import SourceConfig
-from mmdft.data.figures import FAMILIES, contact_sheet, draw, write_figures
+from mmdft.data.figures import BASIC_FAMILIES, FAMILIES, contact_sheet, write_figures
+from mmdft.data.figures.demonstrations import NOISE_KINDS, Place, demonstration
+from mmdft.data.figures.families import GROUPS
+from mmdft.data.figures.generate import pose
+from mmdft.data.figures.mistakes import MISTAKES, is_possible, wrong_answers
 from mmdft.data.figures.noise import num_false, results, wrong_answer, wrong_step
 from mmdft.data.figures.options import options_for
-from mmdft.data.figures.writer import GROUPS, NOISE_KINDS
 from mmdft.data.sources import read_rows, to_example
 from mmdft.errors import DataError
 from mmdft.evals.rules.figures import exact
@@ -66,59 +70,81 @@ def test_a_wrong_answer_leaves_the_steps_alone() -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_can_be_wrong_in_every_way(family: str, tmp_path: Path) -> None:
+def test_every_family_can_be_wrong_in_every_way(family: str) -> None:
     kinds: Counter[str] = Counter()
-    for kind in NOISE_KINDS:
-        path = write_figures(
-            tmp_path / kind,
-            num=12,
-            split="train",
-            families=[family],
-            size=56,
-            noise=0.7,
-            noise_kind=kind,
-            choices=0.5,
-        )
-        for index, (_, row) in enumerate(read_jsonl(path)):
-            right = draw(family, seed=0, index=index, size=56)
-            options = row.get("choices", [row["answer"]])
-            assert row["answer"] in options and len(set(options)) == len(options)
-            assert "choices" not in row or right.answer in options
-            if not row["meta"].get("noisy"):
-                assert (row["answer"], row["reasoning"]) == (right.answer, right.reasoning)
-                continue
-            assert row["answer"] != right.answer
-            if kind == "mismatch":
-                assert "gold" not in row["meta"] and num_false(row["reasoning"]) == 0
-                continue
-            told = row["meta"]["noise_kind"]
-            if told == "wrong_step":
-                first, *_, last = row["reasoning"].rstrip(".").split(". ")
-                assert first == right.reasoning.split(". ")[0]
-                assert row["answer"] in last.split()
-            assert row["meta"]["gold"] == right.answer
-            assert num_false(row["reasoning"]) == (told == "wrong_step")
-            assert told in (kind, "wrong_answer")
-            kinds[told] += 1
+    for kind, index in product(NOISE_KINDS, range(12)):
+        place = Place(family=family, split="train", seed=0, index=index)
+        row = demonstration(place, noise=0.7, noise_kind=kind, choices=0.5)
+        right = pose(family, seed=0, index=index).solution
+        options = row.get("choices", [row["answer"]])
+        assert row["answer"] in options and len(set(options)) == len(options)
+        assert "choices" not in row or right.answer in options
+        if not row["meta"].get("noisy"):
+            assert (row["answer"], row["reasoning"]) == (right.answer, right.reasoning)
+            continue
+        assert row["answer"] != right.answer
+        if kind == "mismatch":
+            assert "gold" not in row["meta"] and num_false(row["reasoning"]) == 0
+            continue
+        told = row["meta"]["noise_kind"]
+        if told == "wrong_step":
+            first, *_, last = row["reasoning"].rstrip(".").split(". ")
+            assert first == right.reasoning.split(". ")[0]
+            assert row["answer"] in last.split()
+        assert row["meta"]["gold"] == right.answer
+        assert num_false(row["reasoning"]) == (told == "wrong_step")
+        assert told in (kind, "wrong_answer")
+        kinds[told] += 1
     assert kinds["wrong_answer"] and (kinds["wrong_step"] or not num_steps(family))
 
 
 def num_steps(family: str) -> int:
     """How many steps its chains have that can be altered."""
-    return len(results(draw(family, seed=0, index=0, size=56).reasoning))
+    return len(results(pose(family, seed=0, index=0).solution.reasoning))
 
 
 def test_options_are_what_one_may_get_wrong() -> None:
     for seed in range(40):
-        options = options_for("6", CHAIN, "7", Random(seed))
+        options = options_for("6", results(CHAIN), "7", Random(seed))
         assert len(set(options)) == 4 and {"6", "7", "12"} <= set(options)
         assert all(int(option) > 0 for option in options)
-    assert {options_for("6", CHAIN, "6", Random(seed)).index("6") for seed in range(40)} == {
+    assert {
+        options_for("6", results(CHAIN), "6", Random(seed)).index("6") for seed in range(40)
+    } == {
         0,
         1,
         2,
         3,
     }
+
+
+def test_options_have_the_mistakes_of_their_kind() -> None:
+    for seed in range(40):
+        options = options_for("6", results(CHAIN), "6", Random(seed), mistakes=("24", "48", "96"))
+        assert len({"24", "48", "96"} & set(options)) == 2 and {"6", "12"} <= set(options)
+    assert MISTAKES.keys() == set(FAMILIES) - set(BASIC_FAMILIES)
+    ring = {"outer": 5, "inner": 3}
+    # (5 - 3) x (5 - 3), 25 + 9, 2 x 5 - 2 x 3, of which two are one number; 16 is right.
+    assert wrong_answers("ring_area", ring, "16") == ["4", "34"]
+    assert wrong_answers("cuboid_volume", {"edges": [2, 3, 4]}, "24") == ["9", "52"]
+    assert wrong_answers("box_quartiles", {"boxes": [[1, 2, 5, 7, 9]]}, "5") == ["8", "2"]
+    # No angle of a triangle; too far off.
+    assert is_possible("exterior_angle", "95", "179") and is_possible("ring_area", "95", "180")
+    assert not is_possible("exterior_angle", "95", "180")
+    assert not is_possible("ring_area", "10", "51") and is_possible("bar_sum", "10", "51")
+    assert wrong_answers("grid_triangle", {"a": [1, 1], "b": [5, 1], "apex": [2, 4]}, "6") == ["12"]
+
+
+@pytest.mark.parametrize("family", MISTAKES)
+def test_every_kind_invites_a_mistake(family: str) -> None:
+    num = 0
+    for index in range(40):
+        problem = pose(family, seed=0, index=index)
+        wrong = wrong_answers(family, problem.params, problem.solution.answer)
+        assert problem.solution.answer not in wrong and len(set(wrong)) == len(wrong)
+        assert all(int(answer) > 0 for answer in wrong)
+        num += bool(wrong)
+    assert num >= 30
 
 
 def test_letter_and_text_of_an_option_are_both_right(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from figure_checks import problems
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -25,6 +26,7 @@ from mmdft.data.figures import (
     writer,
 )
 from mmdft.data.figures.canvas import UNITS, Canvas, polar
+from mmdft.data.figures.generate import picture
 from mmdft.data.figures.questions import OOD_QUESTIONS, QUESTIONS
 from mmdft.data.sources import read_rows, to_example
 from mmdft.errors import DataError
@@ -37,9 +39,9 @@ def figures(family: str, split: str, num: int, size: int = SMALL, seed: int = 3)
     return [draw(family, seed=seed, index=i, split=split, size=size) for i in range(num)]
 
 
-def key(figure: Figure) -> str:
+def key(family: str, params: dict[str, Any]) -> str:
     """The content of a figure, over all families that draw such a picture."""
-    return json.dumps({name: figure.params[name] for name in BASIC_FAMILIES[figure.family].key})
+    return json.dumps({name: params[name] for name in BASIC_FAMILIES[family].key})
 
 
 def png(figure: Figure) -> bytes:
@@ -126,21 +128,21 @@ def test_every_family_has_an_independent_answer() -> None:
 @pytest.mark.parametrize("family", BASIC_FAMILIES)
 def test_answers_are_exact(family: str) -> None:
     for split, num in (("train", 40), ("test", 15), ("ood", 40)):
-        for figure in figures(family, split, num):
-            assert figure.answer == str(EXPECTED[family](figure.params)), figure.params
-            assert figure.answer not in ("", "0") and not figure.answer.startswith("-")
-            if "missing" in figure.params:
-                parts = next(
-                    figure.params[k] for k in ("angles", "shares", "sides") if k in figure.params
-                )
-                assert figure.answer == str(parts[figure.params["missing"]])
+        for problem in problems(family, split, num):
+            params, answer = problem.params, problem.solution.answer
+            assert answer == str(EXPECTED[family](params)), params
+            assert answer not in ("", "0") and not answer.startswith("-")
+            if "missing" in params:
+                parts = next(params[k] for k in ("angles", "shares", "sides") if k in params)
+                assert answer == str(parts[params["missing"]])
 
 
 @pytest.mark.parametrize("family", BASIC_FAMILIES)
 def test_every_equation_in_the_reasoning_holds(family: str) -> None:
     for split in ("train", "ood"):
-        for figure in figures(family, split, 15):
-            for sentence in figure.reasoning.split(". "):
+        for problem in problems(family, split, 15):
+            reasoning = problem.solution.reasoning
+            for sentence in reasoning.split(". "):
                 if "=" not in sentence:
                     continue
                 left, right = sentence.rstrip(".").split(" = ")
@@ -151,7 +153,7 @@ def test_every_equation_in_the_reasoning_holds(family: str) -> None:
                     "x": int(a) * int(b),
                     "/": int(a) // int(b),
                 }[sign]
-                assert result == int(right), figure.reasoning
+                assert result == int(right), reasoning
                 assert sign != "/" or int(a) % int(b) == 0
 
 
@@ -289,14 +291,35 @@ def test_pixels_are_as_committed(family: str, split: str, index: int) -> None:
     assert digest == GOLDEN[family, split, index]
 
 
+# Of two figures of each basic family and split, at the size of its side in pixels.
+BASIC_PIXELS = {
+    56: "492515ac11c115d2e54271471b824c41",
+    112: "6f249be88f5e37dd06d7b422c3c5ccb6",
+    168: "2bb2a1ebf47e5fe2be59b249753f9ea7",
+    224: "9f403378457749868dc0f038bc4e3521",
+}
+
+
+@pytest.mark.parametrize("size", BASIC_PIXELS)
+def test_all_basic_pixels_are_as_committed(size: int) -> None:
+    """The shipped base model and the quickstart's numbers are of these pictures."""
+    digest = blake2b(digest_size=16)
+    for family in BASIC_FAMILIES:
+        for split in SPLITS:
+            for figure in figures(family, split, 2, size, seed=0):
+                digest.update(figure.image.tobytes())
+    assert digest.hexdigest() == BASIC_PIXELS[size]
+
+
 def test_the_basic_rows_are_as_committed() -> None:
     """What the quickstart and the tiny models' tokenizers are made of: words and numbers."""
     digest = blake2b(digest_size=16)
     for family in BASIC_FAMILIES:
         for split in SPLITS:
-            for figure in figures(family, split, 6, seed=0):
-                row = [figure.question, figure.reasoning, figure.answer, figure.choices]
-                digest.update(json.dumps([*row, figure.params]).encode())
+            for problem in problems(family, split, 6, seed=0):
+                solution = problem.solution
+                row = [problem.question, solution.reasoning, solution.answer, solution.choices]
+                digest.update(json.dumps([*row, problem.params]).encode())
     assert digest.hexdigest() == "d11f6189a8bc0c8098bb7e91866e4c13"
 
 
@@ -307,8 +330,9 @@ def test_train_validation_and_test_share_no_content() -> None:
     seen: dict[str, str] = {}
     for split in ("train", "validation", "test"):
         for family in BASIC_FAMILIES:
-            for figure in figures(family, split, 80 if split == "train" else 30):
-                assert seen.setdefault(key(figure), split) == split, (family, figure.params)
+            for problem in problems(family, split, 80 if split == "train" else 30):
+                content = key(family, problem.params)
+                assert seen.setdefault(content, split) == split, (family, problem.params)
     shares = [sum(1 for s in seen.values() if s == split) for split in SPLITS[:3]]
     assert min(shares) > 200
 
@@ -316,7 +340,8 @@ def test_train_validation_and_test_share_no_content() -> None:
 def test_a_split_is_not_one_answer() -> None:
     for family in BASIC_FAMILIES:
         for split in SPLITS:
-            assert len({figure.answer for figure in figures(family, split, 40)}) >= 4
+            answers = {problem.solution.answer for problem in problems(family, split, 40)}
+            assert len(answers) >= 4
 
 
 def test_streams_are_independent() -> None:
@@ -350,13 +375,15 @@ OTHER_RANGE = {
 
 def test_ood_differs_as_documented() -> None:
     for family in BASIC_FAMILIES:
-        train, ood = figures(family, "train", 60), figures(family, "ood", 60)
+        train, ood = problems(family, "train", 60), problems(family, "ood", 60)
         assert not {f.question for f in train} & {f.question for f in ood}
         assert {f.params["style"] for f in train} == {"plain"}
         assert {f.params["style"] for f in ood} == {"shifted"}
-        assert not {f.image.getpixel((0, 0)) for f in train} & {
-            f.image.getpixel((0, 0)) for f in ood
-        }
+        corners = [
+            {f.image.getpixel((0, 0)) for f in figures(family, split, 3)}
+            for split in ("train", "ood")
+        ]
+        assert not corners[0] & corners[1]
         for name in OTHER_RANGE.get(family, []):
             values = []
             for part in (train, ood):
@@ -365,12 +392,14 @@ def test_ood_differs_as_documented() -> None:
                 values.append(set(flat))
             assert not values[0] & values[1], (family, name)
     triples = [
-        {tuple(sorted(f.params["sides"])) for f in figures("right_triangle", split, 60)}
+        {tuple(sorted(f.params["sides"])) for f in problems("right_triangle", split, 60)}
         for split in ("train", "ood")
     ]
     assert not triples[0] & triples[1]
     for family in ("bar_max", "bar_min", "bar_value"):
-        nums = [{len(f.params["colors"]) for f in figures(family, s, 30)} for s in ("train", "ood")]
+        nums = [
+            {len(f.params["colors"]) for f in problems(family, s, 30)} for s in ("train", "ood")
+        ]
         assert nums == [{3, 4}, {2, 5}]
     assert not set(STYLES["plain"].palette.values()) & set(STYLES["shifted"].palette.values())
     assert STYLES["plain"].palette.keys() == STYLES["shifted"].palette.keys()
@@ -457,14 +486,14 @@ def test_a_failure_leaves_the_older_set_complete(tmp_path, monkeypatch) -> None:
     images = {p: p.read_bytes() for p in (tmp_path / "images/train").iterdir()}
     num_drawn = 0
 
-    def failing(*args: Any, **kwargs: Any) -> Figure:
+    def failing(*args: Any, **kwargs: Any) -> Image.Image:
         nonlocal num_drawn
         num_drawn += 1
         if num_drawn == 4:
             raise OSError(28, "No space left on device")
-        return draw(*args, **kwargs)
+        return picture(*args, **kwargs)
 
-    monkeypatch.setattr(writer, "draw", failing)
+    monkeypatch.setattr(writer, "picture", failing)
     with pytest.raises(DataError, match="No space left"):
         write_figures(tmp_path, num=6, split="train", seed=1, families=families, size=SMALL)
     assert path.read_bytes() == before
