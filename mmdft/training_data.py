@@ -150,7 +150,7 @@ def _told(found: Sequence[Leak], config: RunConfig) -> str:
         return f"no training example was found in the benchmarks ({names})"
     num = len({leak.place for leak in found})
     what = "set aside" if config.data.on_leak == "drop" else "trained on"
-    where = "" if config.data.on_leak == "raise" else f", {what}; all are in leaks.jsonl"
+    where = "" if config.data.on_leak == "raise" else f", {what}"
     return (
         f"leaks: {num:,} training examples are in the benchmarks ({names}) too{where}; "
         f"the first: {found[0].id} {_described(found[0])}"

@@ -116,14 +116,20 @@ def render_prompt(example: Example, processor: Any, budget: ImageBudget) -> Rend
     opening of the assistant's turn. Token for token the prefix that `render` trains after.
     """  # noqa: D205 - the sentence is one
     images = [open_image(ref) for ref in example.images]
-    sizes = [image.size for image in images]
+    tokens = render_prompt_tokens(example, [image.size for image in images], processor, budget)
+    return _with_images(tokens, images, example, processor, budget)
+
+
+def render_prompt_tokens(
+    example: Example, sizes: Sequence[tuple[int, int]], processor: Any, budget: ImageBudget
+) -> Rendered:
+    """What `render_prompt` gives, without the images' tensors; see `render_tokens`."""
     own = own_budget(example, budget)
     shown = render_text(
         example.prompt, processor, generate=True, images=expansions(sizes, processor, own)
     )
     none = len(shown.ids)
-    tokens = _rendered(example, shown._replace(mask=[False] * none, segments=[0] * none))
-    return _with_images(tokens, images, example, processor, budget)
+    return _rendered(example, shown._replace(mask=[False] * none, segments=[0] * none))
 
 
 def kept_tokens(mask: Sequence[bool], excess: int) -> int | None:

@@ -246,7 +246,7 @@ def test_leaks_are_told_left_out_or_stop_the_run(data: Callable[..., TrainingDat
         Leak(place=4, id="train-4", benchmark="held", item="test-4", kind="image"),
     ]
     told = (
-        "leaks: 2 training examples are in the benchmarks (held) too, {}; all are in leaks.jsonl; "
+        "leaks: 2 training examples are in the benchmarks (held) too, {}; "
         "the first: train-2 has the image of held item test-2"
     )
     warned = data()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmdft.data.patches import patches
+from mmdft.data.vision import fit, image_tensors, pixel_budget
 
 Load = Callable[[str], Any]
 FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
@@ -61,3 +62,21 @@ def test_a_processor_with_other_settings(processor: Load, name: str, value: Any)
 
 def test_a_processor_of_another_kind() -> None:
     assert patches([drawing(0, 56, 56)], object()) is None
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@settings(max_examples=25)
+@given(
+    width=st.integers(20, 400), height=st.integers(20, 400), largest=st.sampled_from([3136, 50176])
+)
+def test_a_resized_image_has_the_pixels_that_the_processor_itself_gives_it(
+    processor: Load, family: str, width: int, height: int, largest: int
+) -> None:
+    tools = processor(family)
+    budget = pixel_budget(tools, 3136, largest)
+    image = drawing(width, width, height)
+    ours = image_tensors([fit(image, budget)], tools, budget)
+    theirs = tools.image_processor(
+        images=[image], size={"shortest_edge": 3136, "longest_edge": largest}, return_tensors="pt"
+    )
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
