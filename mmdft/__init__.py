@@ -17,10 +17,21 @@ if TYPE_CHECKING:
     from mmdft.config_loading import load_config
     from mmdft.evals.run import EvalResult, evaluate
     from mmdft.probing import probe
+    from mmdft.rejection.run import SampleResult, sample
     from mmdft.trainer import DFTTrainer
     from mmdft.training import TrainResult, train
 
-__all__ = ["DFTTrainer", "EvalResult", "TrainResult", "evaluate", "load_config", "probe", "train"]
+__all__ = [
+    "DFTTrainer",
+    "EvalResult",
+    "SampleResult",
+    "TrainResult",
+    "evaluate",
+    "load_config",
+    "probe",
+    "sample",
+    "train",
+]
 
 _HOMES = {
     "load_config": "mmdft.config_loading",
@@ -30,6 +41,8 @@ _HOMES = {
     "EvalResult": "mmdft.evals.run",
     "DFTTrainer": "mmdft.trainer",
     "probe": "mmdft.probing",
+    "sample": "mmdft.rejection.run",
+    "SampleResult": "mmdft.rejection.run",
 }
 
 

@@ -290,7 +290,9 @@ def check(
 def evaluate(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Evaluate the model that CONFIG names on its benchmarks.
 
-    The same command again goes on where an interrupted run stopped.
+    The same command again goes on where an interrupted run stopped, also with more benchmarks,
+    items or samples. Several GPUs share the items: accelerate launch -m mmdft eval CONFIG. Exit
+    status 1 if some items got no answer.
 
     Example: mmdft eval configs/eval/NAME.yaml model.name=runs/train/model evaluation.batch_size=4
     """
@@ -306,11 +308,26 @@ def evaluate(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
     _hide_bars()
     result = run(settings)
+    if os.environ.get("RANK", "0") != "0":
+        return
     if as_json:
         _print_result({"run_dir": str(result.run_dir)}, result.summary, as_json)
-        return
-    click.echo(result.run_dir)
-    _print_scores(result.benchmarks)
+    else:
+        click.echo(result.run_dir)
+        _print_scores(result.benchmarks)
+    failed = {label: each.get("unanswered") for label, each in result.benchmarks.items()}
+    for label, found in failed.items():
+        if found is None:
+            continue
+        first = found["first"]
+        click.echo(
+            f"{label}: no answer came to {found['n']}; the first: item {first['id']}: "
+            f"{first['reason']}; all are in {result.run_dir / label}/unanswered.jsonl, and the "
+            "same command asks them again",
+            err=True,
+        )
+    if any(failed.values()):
+        click.get_current_context().exit(1)
 
 
 @cli.command()
@@ -358,6 +375,12 @@ def probe(config: Path, overrides: tuple[str, ...], out: Path, as_json: bool) ->
     type=_any_path,
     help="Also write the predictions as VLMEvalKit (.xlsx, .tsv) or lmms-eval (.jsonl) keeps them.",
 )
+@click.option(
+    "--judge",
+    metavar="URL",
+    help="Ask a language model what the rules leave open: an OpenAI-compatible server.",
+)
+@click.option("--judge-model", metavar="NAME", help="The judge's name on that server.")
 @_json_option
 @_debug_option
 def score(
@@ -368,19 +391,27 @@ def score(
     rules: Sequence[str] | None,
     out: Path | None,
     export: Path | None,
+    judge: str | None,
+    judge_model: str | None,
     as_json: bool,
 ) -> None:
     """Give verdicts on the answers in the file PREDICTIONS, without a model.
 
     Its lines are {"id": ..., "response": ...}; the tables of VLMEvalKit (.xlsx, .tsv) and the
-    samples of lmms-eval (.jsonl) are taken as well.
+    samples of lmms-eval (.jsonl) are taken as well. A judge adds the rule set judged; its replies
+    are kept in judge.jsonl beside the verdicts, and its key is read from OPENAI_API_KEY.
 
     Example: mmdft score answers.jsonl --benchmark mathvision --data FOLDER --rules official,strict
     """
+    if (judge is None) != (judge_model is None):
+        raise click.UsageError("--judge and --judge-model go together")
+    if judge is not None and not judge.startswith(("http://", "https://")):
+        raise click.UsageError(f"--judge {judge}: expected a URL such as http://localhost:8000/v1")
     if out is None:
         stem = predictions.name.removesuffix(".gz").removesuffix(".jsonl")
         stem = stem.removesuffix(".xlsx").removesuffix(".tsv")
         out = predictions.with_name(f"{stem}.verdicts.jsonl")
+    from mmdft.config import JudgeConfig
     from mmdft.evals.scoring import score_file
 
     summary = score_file(
@@ -391,6 +422,7 @@ def score(
         rules=rules,
         out=out,
         export=export,
+        judge=JudgeConfig(url=judge, model=judge_model) if judge and judge_model else None,
     )
     if as_json:
         _print_result({"out": str(out)}, summary, as_json)
@@ -433,6 +465,47 @@ def compare(
     if page is not None:
         click.echo(page)
     Console().print(text_form(found))
+
+
+@cli.command()
+@_config_arguments
+@_json_option
+@_debug_option
+def sample(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Make training data of the right answers of the model that CONFIG names.
+
+    Each question of data.train is answered sample.num_samples times. The answers are scored, and
+    what is kept is written as a training file: by default all that are right and not cut off, each
+    wording once. The same command again goes on where an interrupted run stopped. Exit status 1 if
+    some questions got no answer, or none is kept.
+
+    Example: mmdft sample configs/sample/NAME.yaml sample.temperature=0.7 sample.max_kept=2
+    """
+    settings = _load(config, overrides)
+    if not settings.data.train:
+        _refuse(config, "data.train", "there is nothing to ask; set data.train=[rows.jsonl]")
+    from mmdft.rejection.run import sample as run
+
+    _hide_bars()
+    result = run(settings)
+    # Under a distributed launcher every process comes here; one of them speaks.
+    if os.environ.get("RANK", "0") != "0":
+        return
+    head = {"run_dir": str(result.run_dir)}
+    if result.path is not None:
+        head["path"] = str(result.path)
+    _print_result(head, result.summary, as_json)
+    if result.path is None:
+        click.echo(f"no answer is kept; {result.run_dir}/scored.jsonl says why", err=True)
+    if result.unanswered:
+        first = result.unanswered[0]
+        click.echo(
+            f"no answer came to {len(result.unanswered)}; the first: {first.id}: {first.reason}; "
+            f"all are in {result.run_dir}/unanswered.jsonl, and the same command asks them again",
+            err=True,
+        )
+    if result.path is None or result.unanswered:
+        click.get_current_context().exit(1)
 
 
 @cli.command()
@@ -557,30 +630,17 @@ def _print_result(head: Mapping[str, str], summary: Mapping[str, Any], as_json: 
 
 
 def _print_scores(benchmarks: Mapping[str, Mapping[str, Any]]) -> None:
-    """A row per benchmark and rule set; what `scoring.score_file` returns, by label."""
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    """Each benchmark's headline, its rule sets, and what else is to be known of it.
 
-    table = Table("benchmark", box=SIMPLE, padding=(0, 1), pad_edge=False, show_edge=False)
-    table.add_column("rules", no_wrap=True)
-    for name in ("n", "correct %", "s.e.", "range", "no answer", "unscored"):
-        table.add_column(name, justify="right", no_wrap=True)
+    Args:
+        benchmarks: What `scoring.score_file` returns, by label.
+    """
+    from mmdft.evals.tables import headline_text, judge_lines
+
     for label, scored in benchmarks.items():
-        for rules, found in scored["rules"].items():
-            rates = [found["accuracy"], found["standard_error"]]
-            table.add_row(
-                Text(label),
-                Text(rules),
-                str(found["n"]),
-                *("-" if rate is None else f"{100 * rate:.1f}" for rate in rates),
-                # all unscored items wrong, all right
-                "-".join(f"{100 * end:.0f}" for end in found["range"]) if found["unscored"] else "",
-                *(str(found[name]) for name in ("no_answer", "unscored")),
-            )
-    Console().print(table)
-    for label, scored in benchmarks.items():
+        click.echo(f"\n{label}: {headline_text(scored['headline'])}")
+        _print_rules(scored)
+        _print_samples(scored)
         if scored["partial"]:
             click.echo(
                 f"{label} is partial: {scored['missing']} of {scored['n_benchmark']} items have "
@@ -591,6 +651,50 @@ def _print_scores(benchmarks: Mapping[str, Mapping[str, Any]]) -> None:
                 f"{label}: {scored['withheld']} of {scored['n_predictions']} predictions are for "
                 "items whose gold is withheld; they are unscored"
             )
+        for line in judge_lines(scored["judge"]) if "judge" in scored else ():
+            click.echo(f"{label}: judge: {line}")
+
+
+def _print_rules(scored: Mapping[str, Any]) -> None:
+    """A row per rule set."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("rules", box=SIMPLE, padding=(0, 1), pad_edge=False, show_edge=False)
+    for name in ("n", "correct %", "s.e.", "range", "no answer", "open", "unscored"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for rules, found in scored["rules"].items():
+        rates = [found["accuracy"], found["standard_error"]]
+        table.add_row(
+            Text(rules),
+            str(found["n"]),
+            *("-" if rate is None else f"{100 * rate:.1f}" for rate in rates),
+            # all open items wrong, all right
+            "-".join(f"{100 * end:.0f}" for end in found["range"]) if found["open"] else "",
+            *(str(found[name]) for name in ("no_answer", "open", "unscored")),
+        )
+    Console().print(table)
+
+
+def _print_samples(scored: Mapping[str, Any]) -> None:
+    """avg@n, pass@k and majority@n by the headline rule set, where there are several answers."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from mmdft.evals.tables import SAMPLES, sample_rows
+
+    table = Table(box=SIMPLE, padding=(0, 1), pad_edge=False, show_edge=False)
+    for place, name in enumerate(SAMPLES):
+        table.add_column(name, justify="right" if place > 1 else "left", no_wrap=True)
+    first = next(iter(scored["rules"]))
+    for row in sample_rows({first: scored["rules"][first]}):
+        table.add_row(*map(Text, row))
+    if table.rows:
+        Console().print(table)
 
 
 def _print_histogram(found: Mapping[str, Any]) -> None:

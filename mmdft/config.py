@@ -25,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from mmdft.preset_fields import PRESETS, with_preset
 from mmdft.training_fields import (
     ALIASES,
     Number,
@@ -95,6 +96,7 @@ def _expand_home(path: Path) -> Path:
 UserPath = Annotated[Path, AfterValidator(_expand_home)]
 Positive = Annotated[WholeNumber, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
+Url = Annotated[str, Field(pattern=r"^https?://")]
 
 
 class _Section(BaseModel):
@@ -558,19 +560,74 @@ class BenchmarkConfig(_Section):
     """Ask only this many items, from the top; None asks all."""
     label: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _-]*$")] | None = None
     """Its folder and name in the report, to tell two uses apart; None is the benchmark's name."""
+    max_new_tokens: Positive | None = None
+    """Longest reply in tokens for this benchmark; None is evaluation.max_new_tokens."""
+    system: str | None = None
+    """System prompt for this benchmark; None is evaluation.system."""
 
 
-class EvaluationConfig(_Section):
-    """What a checkpoint is asked, and how it answers."""
+class EndpointConfig(_Section):
+    """A server that speaks OpenAI's chat completions, and how to treat it."""
 
-    output_dir: UserPath | None = None
-    """The evaluation's folder; None puts it under runs/."""
-    benchmarks: list[BenchmarkConfig] = []
-    """The benchmarks to run."""
+    concurrency: Positive = 16
+    """Requests under way at once."""
+    retries: Annotated[WholeNumber, Field(ge=0)] = 5
+    """Further attempts, at growing intervals, for a request that failed."""
+    timeout: Annotated[Number, Field(gt=0)] = 600.0
+    """Seconds to wait for one reply."""
+    key_variable: str = "OPENAI_API_KEY"
+    """Environment variable that holds the server's key; it may be unset for one that needs none."""
+
+
+class BackendConfig(EndpointConfig):
+    """What answers the questions. A bare string stands for its name."""
+
+    name: Literal["transformers", "vllm", "endpoint", "recorded"] = "transformers"
+    """transformers runs the model here, on each process of the launcher; vllm runs it here in vLLM;
+    endpoint asks the server at url; recorded takes the answers from the file or folder at path."""
+    url: Url | None = None
+    """For endpoint: address of an OpenAI-compatible server, such as http://localhost:8000/v1."""
+    model: str | None = None
+    """For endpoint: the server's name for the model; None is model.name."""
+    path: UserPath | None = None
+    """For recorded: a file of predictions as `mmdft score` takes it, or the folder of an evaluation
+    with the same benchmarks."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _settings_are_the_backends(self) -> Self:
+        for key, owner in (("url", "endpoint"), ("model", "endpoint"), ("path", "recorded")):
+            if getattr(self, key) is not None and self.name != owner:
+                raise ValueError(f"{key} is for the backend {owner}, and this is {self.name}")
+        for key, owner in (("url", "endpoint"), ("path", "recorded")):
+            if getattr(self, key) is None and self.name == owner:
+                raise ValueError(f"the backend {owner} needs {key}")
+        return self
+
+
+class JudgeConfig(EndpointConfig):
+    """A language model that is asked for a verdict where the rules leave it open."""
+
+    url: Url
+    """Address of an OpenAI-compatible server, such as http://localhost:8000/v1."""
+    model: Annotated[str, Field(min_length=1)]
+    """The server's name for the model."""
+
+
+class DecodingConfig(_Section):
+    """How questions are answered."""
+
+    backend: BackendConfig = BackendConfig()
+    """What answers: transformers, vllm, endpoint or recorded; a name, or a mapping with more."""
     max_new_tokens: Positive = 1024
     """Longest reply in tokens; a reply cut here is marked as truncated."""
-    batch_size: Positive = 8
-    """Items answered at once."""
+    batch_size: Positive | Literal["auto"] = "auto"
+    """Answers worked on at once; auto takes as many as memory allows. Halved where memory runs out
+    on a GPU."""
     temperature: NotNegative = 0.0
     """0 always takes the likeliest token; above 0 samples."""
     top_p: Annotated[Number, Field(gt=0, le=1)] = 1.0
@@ -579,12 +636,60 @@ class EvaluationConfig(_Section):
     """Answers to each item."""
     seed: WholeNumber = 0
     """Seed of the sampling."""
+    system: str | None = None
+    """System prompt; None has none."""
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Self:
+        if self.num_samples > 1 and self.temperature == 0:
+            raise ValueError(
+                f"num_samples is {self.num_samples} at temperature 0, which repeats one answer; "
+                "set temperature above 0"
+            )
+        return self
+
+
+class EvaluationConfig(DecodingConfig):
+    """What a checkpoint is asked, and how it answers."""
+
+    output_dir: UserPath | None = None
+    """The evaluation's folder; None puts it under runs/."""
+    benchmarks: list[BenchmarkConfig] = []
+    """The benchmarks to run."""
+    preset: Literal["vlmevalkit", "lmms_eval"] | None = None
+    """Ask as another tool does: its prompts, and where they are not set here, its pixels, tokens,
+    decoding and system prompt."""
     min_pixels: Positive | None = None
     """Smallest image area; None is data.min_pixels."""
     max_pixels: Positive | None = None
     """Largest image area; None is data.max_pixels."""
-    system: str | None = None
-    """System prompt; None has none."""
+    judge: JudgeConfig | None = None
+    """A language model asked for what the rules leave open; None asks none."""
+    every_steps: Positive | None = None
+    """In a training: answer the benchmarks every so many optimizer steps and at its end, and log
+    the accuracy; None does not."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled_by_the_preset(cls, value: Any) -> Any:
+        return with_preset(value) if isinstance(value, Mapping) else value
+
+    @model_validator(mode="after")
+    def _preset_has_the_benchmarks(self) -> Self:
+        if self.preset is not None:
+            known = PRESETS[self.preset].benchmarks
+            for benchmark in self.benchmarks:
+                if benchmark.name not in known:
+                    raise ValueError(
+                        f"preset {self.preset} has no benchmark {benchmark.name}; it has "
+                        f"{', '.join(known)}"
+                    )
+        return self
+
+    def of(self, benchmark: BenchmarkConfig) -> EvaluationConfig:
+        """The settings that hold for one of the benchmarks: its own where it has them."""
+        own = {"max_new_tokens": benchmark.max_new_tokens, "system": benchmark.system}
+        return self.model_copy(update={key: own[key] for key in own if own[key] is not None})
 
     @field_validator("benchmarks")
     @classmethod
@@ -595,14 +700,25 @@ class EvaluationConfig(_Section):
                 raise ValueError(f"two benchmarks are called {label!r}; give one another label")
         return benchmarks
 
-    @model_validator(mode="after")
-    def _samples_differ(self) -> Self:
-        if self.num_samples > 1 and self.temperature == 0:
-            raise ValueError(
-                f"num_samples is {self.num_samples} at temperature 0, which repeats one answer; "
-                "set temperature above 0"
-            )
-        return self
+
+class SampleConfig(DecodingConfig):
+    """Training data out of a model's own right answers; the questions are those of data.train."""
+
+    output_dir: UserPath = Path("runs/sample")
+    """The folder: answers, verdicts, and the training file train.jsonl."""
+    num_samples: Positive = 4
+    """Answers to each question."""
+    temperature: NotNegative = 1.0
+    """0 always takes the likeliest token; above 0 samples."""
+    keep: Literal["correct", "all"] = "correct"
+    """Which answers are kept: the right ones, or all that have been scored."""
+    skip_solved: bool = False
+    """Leave out questions whose answers are all right: there is nothing to learn from them."""
+    max_kept: Positive | None = None
+    """At most so many different answers to a question, chosen by seed; None keeps all different
+    ones."""
+    system: str | None = None
+    """System prompt of questions that have none of their own."""
 
 
 class RunConfig(_Section):
@@ -618,6 +734,8 @@ class RunConfig(_Section):
     """Fields of transformers.TrainingArguments."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """What a checkpoint is asked, and how it answers."""
+    sample: SampleConfig = SampleConfig()
+    """Training data out of a model's own right answers."""
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:

@@ -56,7 +56,7 @@ def token_probabilities(
 
     device = next(model.parameters()).device if device is None else device
     ids: list[Tensor] = []
-    with _evaluating(model):
+    with evaluating(model):
         for start in range(0, len(examples), batch_size):
             numbers = range(start, min(start + batch_size, len(examples)))
             batch = collate_training([usable(examples[number]) for number in numbers], pad_id)
@@ -69,7 +69,7 @@ def token_probabilities(
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """The model in evaluation mode; each of its modules then goes back to the mode it was in."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

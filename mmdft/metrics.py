@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,9 @@ class LogLines(TrainerCallback):
         if not state.is_world_process_zero or not logs or "train_runtime" in logs:
             return
         now, last = time.monotonic(), state.global_step >= state.max_steps
-        if now - self.told < self.seconds_between and not last and "eval_loss" not in logs:
+        scored = scored_benchmarks(logs)
+        evaluated = "eval_loss" in logs or scored
+        if now - self.told < self.seconds_between and not last and not evaluated:
             return
         self.told = now
         shown = ("loss", "nll", "mean_p", "token_accuracy", "grad_norm", "learning_rate")
@@ -58,6 +60,11 @@ class LogLines(TrainerCallback):
             for name in shown
             for key in (name, f"eval_{name}")
             if key in logs
+        ]
+        values += [
+            f"{label} accuracy {logs[f'eval_{label}_accuracy']:.4g} "
+            f"± {logs[f'eval_{label}_standard_error']:.2g}"
+            for label in scored
         ]
         kind = "validation  " if "eval_loss" in logs else ""
         each = (now - self.start) / max(state.global_step - self.first, 1)
@@ -68,9 +75,21 @@ class LogLines(TrainerCallback):
         )
 
 
+def scored_benchmarks(logs: Mapping[str, float]) -> list[str]:
+    """The labels of the benchmarks that a log has scores of (see `scored_training`)."""
+    ending = "_standard_error"
+    return [
+        name.removeprefix("eval_").removesuffix(ending) for name in logs if name.endswith(ending)
+    ]
+
+
 def last_logged(history: Sequence[dict[str, float]]) -> dict[str, float]:
     """The newest value of each headline number."""
-    wanted = ("loss", "nll", "mean_p", "token_accuracy", "eval_loss", "eval_nll", "eval_mean_p")
+    wanted = ["loss", "nll", "mean_p", "token_accuracy", "eval_loss", "eval_nll", "eval_mean_p"]
+    labels = {label: None for row in history for label in scored_benchmarks(row)}
+    wanted += [
+        f"eval_{label}_{what}" for label in labels for what in ("accuracy", "standard_error")
+    ]
     return {
         name: next(row[name] for row in reversed(history) if name in row)
         for name in wanted

@@ -288,6 +288,9 @@ def _split_score(summary: Mapping[str, Any]) -> dict[str, Any]:
         "high": high,
         "no_answer": summary["no_answer"],
         "truncated": round(summary["truncated_rate"] * summary["n"]),
+        "samples": summary.get("samples", {}),
+        "open": summary["open"],
+        "range": summary["range"],
         "categories": {
             name: {
                 "n": group["n"],

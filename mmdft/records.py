@@ -94,6 +94,31 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One answer that is wanted: to which item, and which of its samples.
+
+    `seed`, below 2^31, decides the sample, together with nothing but the model, the item and the
+    decoding. `benchmark` is the label of the benchmark that the item is of, and `max_new_tokens`
+    that benchmark's own limit of the reply; None is the decoding's.
+    """
+
+    example: Example
+    sample: int = 0
+    seed: int = 0
+    benchmark: str = ""
+    max_new_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unanswered:
+    """A request that no answer came to, and why: it is counted, and not scored as wrong."""
+
+    id: str
+    reason: str
+    sample: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """What a model answered to one item. `sample` numbers repeated answers to the same item."""
 

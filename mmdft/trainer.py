@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 import resource
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
 
@@ -123,6 +124,8 @@ class DFTTrainer(Trainer):
         self.model_accepts_loss_kwargs = True
         # Called with the rows of a step that cannot be used, where a dataset gives such.
         self.set_aside: Any = None
+        # What is known of the model at this step beside its loss, for the choice of the best one.
+        self.also_measured: Callable[[], Mapping[str, float]] | None = None
         self._statistics: BatchStatistics | None = None
         self._projection_checked = False
         self._since_log = torch.zeros(len(SUMS), device=self.args.device)
@@ -203,17 +206,29 @@ class DFTTrainer(Trainer):
         A mean over all answer tokens of the set, whatever the batch size.
         """
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
-        if self.needs_statistics:
-            self._statistics = self._statistics_of(self._eval_batches(dataset))
-        loss, sums = self._summed(self._eval_batches(dataset))
+        with self.untimed():
+            if self.needs_statistics:
+                self._statistics = self._statistics_of(self._eval_batches(dataset))
+            loss, sums = self._summed(self._eval_batches(dataset))
         metrics = {"loss": (loss / self._divisor(sums).clamp(min=_TINY)).item()}
         metrics.update(self._means(sums))
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
         self.log(metrics)
+        if self.also_measured is not None:
+            metrics = {**self.also_measured(), **metrics}
         self.control: Any = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+    @contextmanager
+    def untimed(self) -> Iterator[None]:
+        """What is done while open does not count in `tokens_per_second`."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self._log_time += time.monotonic() - start
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the answer tokens' means to a training log; all ranks come here together."""

@@ -42,6 +42,7 @@ from mmdft.provenance import (
     versions,
 )
 from mmdft.reference import WithReference, frozen_copy, stored_reference
+from mmdft.scored_training import ScoredTraining, asked_in_training
 from mmdft.stopping import Checkpoints, StopOnSignal, last_checkpoint
 from mmdft.trainer import DFTTrainer
 from mmdft.training_data import (
@@ -95,6 +96,7 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
     check_run_folder(run_dir, config)
     if (run_dir / "summary.json").is_file():
         return _finished(run_dir)
+    asked = asked_in_training(config)
     keep_freed_memory()
     processor = load_processor(config.model)
     budget = pixel_budget(processor, config.data.min_pixels, config.data.max_pixels)
@@ -116,6 +118,7 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
     probabilities = ProbabilityFile(
         run_dir, RenderedDataset(data.probe, processor, budget), config, arguments.device
     )
+    scores = ScoredTraining(config, asked, processor) if asked else None
     stop = StopOnSignal()
     try:
         trainer = DFTTrainer(
@@ -135,6 +138,7 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
                 probabilities,
                 MetricsFile(run_dir / "metrics.jsonl"),
                 LogLines(),
+                *([scores] if scores is not None else []),
                 *callbacks,
                 # Last, because they act on what the others ask for.
                 stop,
@@ -153,6 +157,8 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
     except ImportError as error:
         # Such as an optimizer whose package is not installed.
         raise ConfigError(f"training: {' '.join(str(error).split())}") from error
+    if scores is not None:
+        scores.follow(trainer)
     # Our lines say the same as the two default callbacks, and more, in one place.
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
@@ -253,6 +259,8 @@ def _announce(config: RunConfig, data: TrainingData, parameters: dict[str, dict[
             f"set aside: {len(data.bad)} rows, all in quarantine.jsonl; the first: {data.bad[0]}"
         )
     lines += data.notes
+    if data.leaks:
+        lines.append(f"all leaks are in {config.training.output_dir / 'leaks.jsonl'}")
     print("\n".join(lines), file=sys.stderr)
 
 

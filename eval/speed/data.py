@@ -1,6 +1,6 @@
 """How fast rows become batches: mmdft beside TRL's and LLaMA-Factory's collation; on the CPU.
 
-    python eval/speed/data.py --images FOLDER --out eval/results/data_speed
+    python eval/speed/data.py --images FOLDER --rounds 5 --out eval/results/data_speed
 
 FOLDER is DynaMath's (`dataset.json` and `image/`), or any folder of images. Writes OUT.md and
 OUT.json. A peer that is not installed is left out; both live well in an environment of their own
@@ -101,6 +101,9 @@ def main() -> None:
             "rows": len(rows),
             "batch": BATCH,
             "rounds": options.rounds,
+            "command": "python eval/speed/data.py --images FOLDER"
+            + f" --rows {options.rows}" * bool(options.rows)
+            + f" --rounds {options.rounds}",
             "budgets": {
                 name: measure(rows, largest, Path(folder), options.rounds)
                 for name, largest in BUDGETS.items()
@@ -356,7 +359,7 @@ def as_markdown(result: dict[str, Any]) -> str:
         f"{result['machine']['cores']} cores of {result['machine']['processor']}, one thread in "
         "each process; "
         + ", ".join(f"{name} {each}" for name, each in result["versions"].items())
-        + ". Made by `python eval/speed/data.py`.",
+        + f". Made by `{result['command']}`.",
     ]
     for name, found in result["budgets"].items():
         rows = []
@@ -391,11 +394,9 @@ def as_markdown(result: dict[str, Any]) -> str:
         "batch: mmdft parses, tokenises and measures every row, and reads the headers of the "
         "images; LLaMA-Factory tokenises, and decodes every image to count its tokens; TRL does "
         "all in the collator. An epoch is like the next in all of them; `mmdft, streamed` parses "
-        "and tokenises anew in each, where mmdft keeps the tokens. mmdft resizes by Pillow, for "
-        "the very pixels of qwen-vl-utils, the others by torchvision, which is faster and differs "
-        "in the last bit. `labels`: TRL and LLaMA-Factory also train the line break behind the end "
-        "of turn. LLaMA-Factory shrinks an image above the budget twice, which makes other sizes "
-        "of some."
+        "and tokenises anew in each, where mmdft keeps the tokens. `labels`: "
+        "TRL and LLaMA-Factory also train the line break behind the end of turn. LLaMA-Factory "
+        "shrinks an image above the budget twice, which makes other sizes of some."
     )
     return "\n\n".join(parts) + "\n"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmdft.comparison.records import Compared, Comparison, Difference
-from mmdft.evals.stats import Summary
+from mmdft.evals.stats import Estimate, SampleEstimate, Summary
 from mmdft.evals.tables import percent, whole
 
 TESTS: Mapping[str, str] = {
@@ -25,6 +25,11 @@ DIFFERENCE_NOTE = (
     "Detectable: the true difference that such a comparison finds with 80 % power; an unclear one "
     "may be anything smaller. Won and lost count the answers that only the run, or only the "
     "baseline, has right."
+)
+_SAMPLE_NOTE = (
+    "Of an item's n answers: avg@n is the mean, pass@k the chance that one of k of them is right "
+    "(over the items that have k scored answers), majority@n whether the most frequent one is. "
+    "The difference of avg@n is that of the rule set."
 )
 CATEGORY_NOTE = (
     "Differences within categories have 95 % intervals of their own, not corrected for their "
@@ -50,21 +55,22 @@ def score_rows(each: Compared) -> list[tuple[str, ...]]:
 
 
 def own_score_rows(each: Compared) -> list[tuple[str, ...]]:
-    """A row per score that is no accuracy, by the headline rule set: its name, a cell per run."""
-    of_run = each.summaries[each.headline]
-    names = list(next(iter(of_run.values())).scores)
-    rows = []
-    for name in names:
-        cells = []
-        for summary in of_run.values():
-            estimate = summary.scores[name]
-            cell = percent(estimate.value)
-            if estimate.interval is not None:
-                low, high = estimate.interval
-                cell += f" ({percent(low)} to {percent(high)})"
-            cells.append(cell)
-        rows.append((name, *cells))
-    return rows
+    """A row per score that is no accuracy, by the headline rule set: its name, a cell per run.
+
+    Those of repeated answers (avg@n, pass@k, majority@n) come last; a run may lack some of them.
+    """
+    of_run = each.summaries[each.headline].values()
+    found: list[dict[str, Estimate | SampleEstimate]]
+    found = [{**summary.scores, **summary.samples} for summary in of_run]
+    names = dict.fromkeys(name for scores in found for name in scores)
+    return [(name, *(_estimate_cell(scores.get(name)) for scores in found)) for name in names]
+
+
+def _estimate_cell(estimate: Estimate | SampleEstimate | None) -> str:
+    if estimate is None or estimate.interval is None:
+        return percent(None if estimate is None else estimate.value)
+    low, high = estimate.interval
+    return f"{percent(estimate.value)} ({percent(low)} to {percent(high)})"
 
 
 def behaviour_rows(each: Compared) -> list[tuple[str, ...]]:
@@ -119,6 +125,16 @@ def tests_used(comparison: Comparison) -> str:
     """The tests that the p values come from, in words."""
     used = dict.fromkeys(each.test for each in comparison.differences)
     return "; ".join(TESTS[name] for name in used)
+
+
+def sample_note(comparison: Comparison) -> str:
+    """What the scores of repeated answers are; "" where no run has any."""
+    summaries = (
+        summary
+        for each in comparison.benchmarks
+        for summary in each.summaries[each.headline].values()
+    )
+    return _SAMPLE_NOTE if any(summary.samples for summary in summaries) else ""
 
 
 def points(value: float | None) -> str:

@@ -21,6 +21,7 @@ from mmdft.errors import ConfigError, DataError
 from mmdft.evals.items import Item
 from mmdft.evals.rules import RULES
 from mmdft.evals.stats import (
+    Estimate,
     PairedDifference,
     Summary,
     detectable_difference,
@@ -28,11 +29,13 @@ from mmdft.evals.stats import (
     form_asked,
     holm,
     paired_difference,
+    paired_samples,
     paired_score,
     summarise,
     traits_of,
 )
 from mmdft.evals.stats.scores import cluster_of, key_value
+from mmdft.evals.tables import percent
 from mmdft.records import Prediction, Verdict
 
 
@@ -66,10 +69,23 @@ def compare(
         runs=tuple(runs),
         baseline=first,
         differing=tuple(differing),
-        notes=tuple(settings.notes(runs, first)),
+        notes=(*settings.notes(runs, first), *_open_notes(compared)),
         benchmarks=compared,
         differences=tuple(_corrected(_differences(compared, runs, first))),
     )
+
+
+def _open_notes(compared: Sequence[Compared]) -> list[str]:
+    """What the headline rule set left open, where a difference may hang on it."""
+    return [
+        f"{each.label}: {summary.open} of {summary.n} answers of {name} are open under "
+        f"{each.headline}; its accuracy is {percent(low)} % if all of them are wrong, "
+        f"{percent(high)} % if all are right"
+        for each in compared
+        for name, summary in each.summaries[each.headline].items()
+        if summary.open and summary.range is not None
+        for low, high in [summary.range]
+    ]
 
 
 def _benchmark(label: str, runs: Sequence[Run], baseline: Run) -> Compared:
@@ -229,33 +245,58 @@ def _differences(
                     continue
                 pair = paired_difference(ours[rule], theirs[rule], clusters=clusters)
                 found.append(_of_pair(each, run.name, rule, pair, headline=rule == plain))
+            examples = [item.example for item in each.items]
+            sides = ours[each.headline], theirs[each.headline]
+            cluster = asked.benchmark.cluster
             for score in asked.benchmark.scores:
-                estimate, p = paired_score(
-                    score,
-                    [item.example for item in each.items],
-                    ours[each.headline],
-                    theirs[each.headline],
-                    asked.benchmark.cluster,
-                )
+                estimate, p = paired_score(score, examples, *sides, cluster)
+                headline = score.name == asked.benchmark.headline
                 found.append(
-                    Difference(
-                        benchmark=each.label,
-                        run=run.name,
-                        measure=score.name,
-                        is_score=True,
-                        is_headline=score.name == asked.benchmark.headline,
-                        n=len(each.items),
-                        clusters=estimate.clusters,
-                        difference=estimate.value,
-                        standard_error=estimate.standard_error,
-                        interval=estimate.interval,
-                        p_value=p,
-                        p_holm=None,
-                        test="swap",
-                        detectable=detectable_difference(estimate.standard_error),
-                    )
+                    _of_score(each, run.name, score.name, estimate, p, len(examples), headline)
                 )
+            for name in _sample_measures(each, baseline.name, run.name):
+                estimate, p, n = paired_samples(name, examples, *sides, cluster)
+                if n:
+                    found.append(_of_score(each, run.name, name, estimate, p, n, headline=False))
     return found
+
+
+def _sample_measures(each: Compared, baseline: str, run: str) -> list[str]:
+    """The scores of repeated answers that both runs have, but the accuracy under its other names.
+
+    avg@n is the accuracy, whose difference is the rule set's own, and pass@1 is its estimate.
+    """
+    ours, theirs = (each.summaries[each.headline][name].samples for name in (baseline, run))
+    return [
+        name for name in ours if name in theirs and not name.startswith("avg@") and name != "pass@1"
+    ]
+
+
+def _of_score(
+    each: Compared,
+    run: str,
+    measure: str,
+    estimate: Estimate,
+    p: float | None,
+    n: int,
+    headline: bool,
+) -> Difference:
+    return Difference(
+        benchmark=each.label,
+        run=run,
+        measure=measure,
+        is_score=True,
+        is_headline=headline,
+        n=n,
+        clusters=estimate.clusters,
+        difference=estimate.value,
+        standard_error=estimate.standard_error,
+        interval=estimate.interval,
+        p_value=p,
+        p_holm=None,
+        test="swap",
+        detectable=detectable_difference(estimate.standard_error),
+    )
 
 
 def _of_pair(

@@ -28,6 +28,8 @@ def markdown_form(comparison: Comparison) -> str:
         parts += _benchmark(comparison, each, names)
     note = f"{cells.DIFFERENCE_NOTE} Tests: {cells.tests_used(comparison)}."
     parts += ["## How to read this", markdown_text(note), markdown_text(cells.CATEGORY_NOTE)]
+    if sampled := cells.sample_note(comparison):
+        parts.append(markdown_text(sampled))
     if comparison.notes:
         parts.append("\n".join(f"- {markdown_text(line)}" for line in comparison.notes))
     return "\n\n".join(parts) + "\n"

@@ -22,12 +22,16 @@ _STATUSES = frozenset(get_args(Status))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One benchmark of one run: items, answers in file order, and each rule set's verdicts."""
+    """One benchmark of one run: items, answers in file order, and each rule set's verdicts.
+
+    `judge` names the judge of the rule set `judged` and its prompt; None where there was none.
+    """
 
     benchmark: Benchmark
     items: Mapping[str, Item]
     predictions: tuple[Prediction, ...]
     verdicts: Mapping[str, tuple[Verdict, ...]]
+    judge: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +151,19 @@ def _asked(folder: Path, scored: Any, where: str) -> Asked:
         items=items,
         predictions=tuple(answered),
         verdicts={rules: tuple(judged) for rules, judged in verdicts.items()},
+        judge=_judge(scored.get("judge"), where),
     )
+
+
+def _judge(found: Any, where: str) -> str | None:
+    if found is None:
+        return None
+    try:
+        return f"{found['model']} (prompt {found['prompt']['hash'][:8]})"
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{where}: does not say who the judge was; run the same mmdft eval again"
+        ) from error
 
 
 def _verdicts(row: Mapping[str, Any]) -> list[Verdict]:

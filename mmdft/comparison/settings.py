@@ -8,9 +8,14 @@ from typing import Any
 from mmdft.comparison.runs import Asked, Run
 
 # Settings that change no answer, or no more than chance does; the pixels are told by what they came
-# to, and the benchmarks by their items.
-_FREE = frozenset({"output_dir", "batch_size", "seed", "benchmarks", "min_pixels", "max_pixels"})
+# to, the benchmarks by their items, and the judge by its prompt.
+_FREE = frozenset(
+    ("output_dir", "batch_size", "seed", "benchmarks", "min_pixels", "max_pixels", "every_steps",
+     "judge")
+)  # fmt: skip
 _WORDS = {"system": "system prompt"}
+# What a benchmark may have of its own.
+_OWN = {"max_new_tokens": "decoding: max_new_tokens", "system": "system prompt"}
 
 
 def differences(runs: Sequence[Run], baseline: Run) -> list[str]:
@@ -71,9 +76,11 @@ def _items(a: Run, b: Run, label: str) -> list[str]:
     ours, theirs = a.benchmarks[label], b.benchmarks[label]
     if ours.benchmark.name != theirs.benchmark.name:
         return [_line("benchmark", a, ours.benchmark.name, b, theirs.benchmark.name)]
-    found = []
+    found = _own_settings(a, b, label)
     if list(ours.verdicts) != list(theirs.verdicts):
         found.append(_line("rule sets", a, list(ours.verdicts), b, list(theirs.verdicts)))
+    if ours.judge and theirs.judge and ours.judge != theirs.judge:
+        found.append(_line("judge", a, ours.judge, b, theirs.judge))
     only_a, only_b = (
         [item for item in x if item not in y]
         for x, y in ((ours.items, theirs.items), (theirs.items, ours.items))
@@ -100,6 +107,28 @@ def _items(a: Run, b: Run, label: str) -> list[str]:
     if not found and same_system and prints[0] != prints[1]:
         found.append(f"images: not the same files in {a.name} and {b.name}")
     return found
+
+
+def _own_settings(a: Run, b: Run, label: str) -> list[str]:
+    """What the benchmark was asked with in each run, where one of them sets it for it alone."""
+    ours, theirs = _own(a, label), _own(b, label)
+    found = []
+    for key, word in _OWN.items():
+        own = (ours.get(key), theirs.get(key))
+        x, y = (
+            run.config.get(key) if value is None else value
+            for run, value in zip((a, b), own, strict=True)
+        )
+        if own != (None, None) and x != y:
+            found.append(_line(word, a, x, b, y))
+    return found
+
+
+def _own(run: Run, label: str) -> Mapping[str, Any]:
+    for benchmark in run.config.get("benchmarks") or []:
+        if label == (benchmark.get("label") or benchmark.get("name")):
+            return benchmark  # type: ignore[no-any-return]
+    return {}
 
 
 def _changed_items(a: Asked, b: Asked) -> dict[str, list[str]]:

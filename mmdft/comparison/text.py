@@ -35,6 +35,8 @@ def text_form(comparison: Comparison) -> Group:
             parts.append(_table(("by", *_DIFFERENCE), rows))
         parts.append(_table(("responses", *_RESPONSES), cells.behaviour_rows(each)))
     parts.append(Text(f"{cells.DIFFERENCE_NOTE} Tests: {cells.tests_used(comparison)}."))
+    if note := cells.sample_note(comparison):
+        parts.append(Text(note))
     for line in comparison.notes:
         parts.append(Text(f"note: {line}"))
     return Group(*parts)

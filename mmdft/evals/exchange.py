@@ -11,8 +11,8 @@ import csv
 import io
 import json
 import math
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,23 @@ def is_foreign(path: Path) -> bool:
     return isinstance(first, dict) and "doc_id" in first and _responses_key(first) is not None
 
 
-def read_foreign(path: Path, examples: Sequence[Example]) -> list[Prediction]:
+def read_foreign(
+    path: Path, examples: Sequence[Example], *, partial: bool = False
+) -> list[Prediction]:
     """The predictions of a VLMEvalKit or lmms-eval file, under the benchmark's own ids.
+
+    Args:
+        path: the file.
+        examples: the benchmark's items.
+        partial: whether `examples` are only some of them. Rows that fit none of these are then
+            left out, and those that fit one by nothing but a question that other rows have too.
 
     Raises:
         DataError: the file is empty or damaged, or a row fits no item or several.
     """
-    rows = _table_rows(path) if path.suffix in _TABLES else _sample_rows(path)
+    rows = list(_table_rows(path) if path.suffix in _TABLES else _sample_rows(path))
+    times = Counter(text for _, row, _, _ in rows for text in _questions(row))
+    shared = {text for text in times if partial and times[text] > 1}
     by_id = {example.id: example for example in examples}
     by_question: dict[str, list[str]] = defaultdict(list)
     for example in examples:
@@ -54,12 +64,17 @@ def read_foreign(path: Path, examples: Sequence[Example]) -> list[Prediction]:
             by_question[text].append(example.id)
     predictions = []
     for where, row, number, responses in rows:
-        identity = _identity(row, number, by_id, by_question, where)
+        try:
+            identity = _identity(row, number, by_id, by_question, where, shared)
+        except _NoItem:
+            if not partial:
+                raise
+            continue
         predictions += [
             Prediction(id=identity, response=response, sample=sample)
             for sample, response in enumerate(responses)
         ]
-    if not predictions:
+    if not rows:
         raise DataError(f"{path}: no predictions in it")
     return predictions
 
@@ -127,6 +142,10 @@ def write_lmms_eval(
             }
         )
     write_jsonl(path, rows)
+
+
+class _NoItem(DataError):
+    """A row is for no item that is known."""
 
 
 # a place for messages, the row's fields, its number, its responses
@@ -203,7 +222,9 @@ def _identity(
     by_id: Mapping[str, Example],
     by_question: Mapping[str, list[str]],
     where: str,
+    shared: Set[str],
 ) -> str:
+    """The id of the item that a row is for; questions that are `shared` do not tell it."""
     named = {key: _name(row.get(key)) for key in _ID_KEYS}
     for first, second, between in _PAIRS:
         whole, part = _name(row.get(first)), _name(row.get(second))
@@ -212,20 +233,27 @@ def _identity(
     for key, name in named.items():
         if name is not None:
             if name not in by_id:
-                raise DataError(
+                raise _NoItem(
                     f"{where}: {key} {name!r}: the benchmark has no such id; "
                     "check that predictions and data belong together"
                 )
             return name
-    texts = {_folded(str(row[key])) for key in ("query", "question") if row.get(key)}
+    texts = _questions(row)
     found = {identity for text in texts for identity in by_question.get(text, ())}
     name = _name(number)
     if name in by_id and (name in found or not texts):
         return str(name)
+    found = {identity for text in texts - shared for identity in by_question.get(text, ())}
     if len(found) == 1:
         return found.pop()
-    state = f"its question is that of {len(found)} items" if found else "its question is of none"
-    raise DataError(f"{where}: number {name!r} fits no item, and {state}; add a column 'id'")
+    unfit = f"{where}: number {name!r} fits no item, and its question is"
+    if found:
+        raise DataError(f"{unfit} that of {len(found)} items; add a column 'id'")
+    raise _NoItem(f"{unfit} of none; add a column 'id'")
+
+
+def _questions(row: Mapping[str, Any]) -> set[str]:
+    return {_folded(str(row[key])) for key in ("query", "question") if row.get(key)}
 
 
 def _name(value: Any) -> str | None:

@@ -19,8 +19,8 @@ from mmdft.evals.extraction.letters import lone_letter
 from mmdft.evals.extraction.numbers import bare, number, numeric_value
 from mmdft.evals.extraction.parts import last_part, looks_cut, own_part, without_courtesy
 from mmdft.evals.extraction.phrases import phrase
-from mmdft.evals.extraction.view import Stage, View
-from mmdft.evals.extraction.wording import choice_text, restated
+from mmdft.evals.extraction.view import NO_ANSWER, Stage, View
+from mmdft.evals.extraction.wording import choice_text, restated, worded
 from mmdft.evals.number_words import number_words
 from mmdft.evals.text import bare_text, last_boxed
 from mmdft.records import Extraction
@@ -66,6 +66,11 @@ def extract(
                 continue
             if found := stage(view):
                 answer = _canonical(found, view.choices)
+                if NO_ANSWER.fullmatch(answer):
+                    option = worded(answer, view.choices)
+                    if option is None:
+                        break
+                    answer = option
                 if wants_number and numeric_value(answer) is None:
                     continue
                 return Extraction(answer=answer, stage=name)

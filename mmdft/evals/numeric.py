@@ -100,7 +100,7 @@ _SPACING = re.compile(r"\\[,;:! ]|~|\\quad\b")
 _TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf|operatorname|mbox)\s*\{([^{}]*)\}")
 _THIN_THOUSANDS = re.compile(r"(?<=\d)\s(?=\d{3}(?:\s\d{3})*(?!\d|\s*/))")
 _TRAILING_UNIT = re.compile(
-    r"(?P<expression>.*(?:[\d)}\]]|\\pi))\s*"
+    r"(?P<expression>.*(?:[\d)}\]π]|\\pi|(?<![A-Za-z])pi(?=\s)))\s*"
     r"(?P<unit>\{?[A-Za-z°%][A-Za-z°%./ ]*(?:\^\s*\{?[23]\}?|[²³])?\}?\.?)",
     re.DOTALL,
 )

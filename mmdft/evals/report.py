@@ -233,7 +233,8 @@ def _markdown_score(cell: tables.ScoreCell | None) -> str:
     if cell is None:
         return tables.MISSING
     score = f"**{cell.score}**" if cell.best else cell.score
-    return f"{score} ({cell.interval}; n = {cell.n})"
+    parts = [cell.interval, f"n = {cell.n}", *([cell.left_open] if cell.left_open else [])]
+    return "; ".join([f"{score} ({'; '.join(parts)})", *cell.samples])
 
 
 def _markdown_text(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NotRequired
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -42,8 +42,20 @@ class CategoryScore(TypedDict):
     stderr: float
 
 
+class SampleScore(TypedDict):
+    """A score (0 to 1) of repeated answers, with its 95% interval; None where nothing is scored."""
+
+    value: float | None
+    interval: tuple[float, float] | None
+
+
 class SplitScore(TypedDict):
-    """Accuracy (0 to 1) on one split, with the 95% interval from `low` to `high`."""
+    """Accuracy (0 to 1) on one split, with the 95% interval from `low` to `high`.
+
+    `samples` has avg@n, pass@k and majority@n, where each question was answered several times.
+    `open` counts the responses that the rules left open, and `range` is the accuracy if all of them
+    are wrong, and if all are right (see `stats.open_items`).
+    """
 
     n: int
     accuracy: float
@@ -52,6 +64,9 @@ class SplitScore(TypedDict):
     high: float
     no_answer: int
     truncated: int
+    samples: NotRequired[dict[str, SampleScore]]
+    open: NotRequired[int]
+    range: NotRequired[tuple[float, float]]
     categories: dict[str, CategoryScore]
 
 

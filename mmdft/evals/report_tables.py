@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mmdft.evals.report_schema import Difference, Result, SplitScore
+from mmdft.evals.report_schema import Difference, Result, SampleScore, SplitScore
 
 SIGNIFICANT = 0.05
 MISSING = "–"
@@ -14,7 +14,11 @@ MISSING = "–"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreCell:
-    """One model on one split. `best`: ahead of the runner-up by more than chance explains."""
+    """One model on one split. `best`: ahead of the runner-up by more than chance explains.
+
+    `samples` are the scores of repeated answers, as "pass@4 61.2 % (52.0 to 69.7)"; `left_open` is
+    what else the accuracy may be, as "4 open, range 41.2 to 42.0", and "" where nothing is open.
+    """
 
     score: str
     interval: str
@@ -22,6 +26,8 @@ class ScoreCell:
     no_answer: str
     truncated: str
     best: bool
+    samples: tuple[str, ...] = ()
+    left_open: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +195,23 @@ def _score_cell(score: SplitScore, best: bool) -> ScoreCell:
         no_answer=f"{score['no_answer']:,}",
         truncated=f"{score['truncated']:,}",
         best=best,
+        samples=tuple(_sample_text(*pair) for pair in score.get("samples", {}).items()),
+        left_open=_open_text(score),
     )
+
+
+def _open_text(score: SplitScore) -> str:
+    if not score.get("open") or "range" not in score:
+        return ""
+    low, high = score["range"]
+    return f"{score['open']:,} open, range {percent(low)} to {percent(high)}"
+
+
+def _sample_text(name: str, score: SampleScore) -> str:
+    if score["value"] is None or score["interval"] is None:
+        return f"{name} {MISSING}"
+    low, high = map(percent, score["interval"])
+    return f"{name} {percent(score['value'])} % ({low} to {high})"
 
 
 def _is_significant(difference: Difference) -> bool:

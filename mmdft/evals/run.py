@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
-from mmdft.config import BenchmarkConfig, RunConfig
-from mmdft.data.vision import ImageBudget, pixel_budget
-from mmdft.errors import ConfigError
+from mmdft.config import BenchmarkConfig, EvaluationConfig, JudgeConfig, RunConfig
+from mmdft.config_loading import dump_config
+from mmdft.errors import ConfigError, DataError
+from mmdft.evals.asking import PREDICTIONS, answer_into, launched_ranks, requests_for
+from mmdft.evals.backends import Backend, open_backend
 from mmdft.evals.benchmarks import benchmark_named
-from mmdft.evals.generate import generate
+from mmdft.evals.folder import check_folder
 from mmdft.evals.items import write_items
-from mmdft.evals.scoring import read_predictions, score_file
+from mmdft.evals.scoring import score_file
 from mmdft.evals.tables import results_markdown
-from mmdft.files import drop_cut_line, write_json, write_text
-from mmdft.memory import keep_freed_memory
-from mmdft.model import load_model, load_processor
-from mmdft.provenance import (
-    check_run_folder,
-    claim_run_folder,
-    fingerprint,
-    keep_to_provenance,
-    model_fingerprint,
-    versions,
-)
-from mmdft.records import Example, Turn
+from mmdft.files import read_json, write_json, write_text
+from mmdft.provenance import fingerprint, held, keep_to_provenance, versions
+from mmdft.records import Example, Turn, Unanswered
+
+_SUMMARY = ("n", "accuracy", "standard_error", "range", "no_answer", "open", "unscored")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +35,12 @@ class EvalResult:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Accuracy, standard error and n of each benchmark under its headline rule set."""
+        """Each benchmark's headline, and accuracy, error and n under its headline rule set."""
         return {
             label: {
+                "headline": scored["headline"],
                 "rules": (name := next(iter(scored["rules"]))),
-                **{
-                    key: scored["rules"][name][key]
-                    for key in ("n", "accuracy", "standard_error", "no_answer", "unscored")
-                },
+                **{key: scored["rules"][name][key] for key in _SUMMARY},
             }
             for label, scored in self.benchmarks.items()
         }
@@ -61,95 +49,106 @@ class EvalResult:
 def evaluate(config: RunConfig) -> EvalResult:
     """Ask a model the benchmarks of a configuration and score its answers.
 
-    Predictions are appended as they come: called again with the same configuration, an
-    interrupted evaluation goes on with the items that have no prediction yet.
+    Predictions are appended as they come: called again, also with more benchmarks, items or
+    samples, it goes on with the items that have no prediction yet. Processes of one launcher each
+    answer a part.
 
     Raises:
         ConfigError: no benchmark is named, or the folder holds another evaluation.
-        DataError: a benchmark's data cannot be used.
+        DataError: a benchmark's data cannot be used, or not one item was answered.
         ModelError: the model cannot be loaded.
     """
     settings = config.evaluation
     if not settings.benchmarks:
         raise ConfigError("evaluation.benchmarks is empty; name at least one benchmark")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ConfigError("an evaluation runs in one process; start it without a launcher")
+    ranks = launched_ranks(settings.backend.name, "mmdft eval")
     name = Path(config.model.name)
     # A run's model lies in RUN/model; its name is the run's.
     named = name.parent.name if name.name == "model" else name.name
     run_dir = settings.output_dir or Path("runs") / f"eval-{named}"
-    check_run_folder(run_dir, config)
-    keep_freed_memory()
+    check_folder(run_dir, config)
     asked = {
-        chosen.label or chosen.name: _ask(chosen, settings.system) for chosen in settings.benchmarks
+        chosen.label or chosen.name: ask(chosen, settings.of(chosen))
+        for chosen in settings.benchmarks
     }
-    processor = load_processor(config.model)
-    budget = pixel_budget(processor, *config.evaluation_pixels())
-    model = load_model(config.model).eval().to(_device())
-    claim_run_folder(run_dir, config)
-    keep_to_provenance(
-        run_dir / "provenance.json",
-        {
-            "model": model_fingerprint(config.model.name, config.model.revision),
-            "versions": versions(),
-            "device": str(_device()),
-            "pixels": asdict(budget),
-            "data": {label: fingerprint(examples) for label, examples in asked.items()},
-        },
-        keys=["model", "data", "pixels"],
+    backend = open_backend(config.model, settings, config.evaluation_pixels())
+    with held(run_dir) if ranks.index == 0 else nullcontext():
+        if ranks.index == 0:
+            write_text(run_dir / "config.yaml", dump_config(config))
+            _keep_provenance(run_dir, backend, asked, ranks.number)
+        ranks.wait()
+        results = {}
+        for chosen in settings.benchmarks:
+            label = chosen.label or chosen.name
+            folder = run_dir / label
+            own = settings.of(chosen)
+            requests = requests_for(asked[label], own, label)
+            unanswered = answer_into(folder, requests, backend, own, ranks)
+            if ranks.index == 0:
+                write_items(folder, asked[label])
+                results[label] = _score(folder, chosen, unanswered, settings.judge)
+        if ranks.index == 0:
+            write_json(run_dir / "results.json", results)
+    ranks.wait()
+    return EvalResult(run_dir=run_dir, benchmarks=read_json(run_dir / "results.json"))
+
+
+def ask(chosen: BenchmarkConfig, settings: EvaluationConfig) -> list[Example]:
+    """What is asked of a benchmark: its items, after the system prompt if there is one.
+
+    Args:
+        chosen: The benchmark.
+        settings: What holds for it (`EvaluationConfig.of`): `system`, `preset`.
+
+    Raises:
+        DataError: the benchmark's data cannot be used.
+    """
+    examples = benchmark_named(chosen.name).load(
+        chosen.path, chosen.limit, split=chosen.split, preset=settings.preset
     )
-    results = {}
-    for chosen in settings.benchmarks:
-        label = chosen.label or chosen.name
-        folder = run_dir / label
-        write_items(folder, asked[label])
-        _predict(folder, model, processor, asked[label], budget, config)
-        results[label] = _score(folder, chosen)
-    write_json(run_dir / "results.json", results)
-    return EvalResult(run_dir=run_dir, benchmarks=results)
-
-
-def _ask(chosen: BenchmarkConfig, system: str | None) -> list[Example]:
-    examples = benchmark_named(chosen.name).load(chosen.path, chosen.limit, split=chosen.split)
-    if system is None:
+    if settings.system is None:
         return examples
-    opening = Turn(role="system", parts=(system,))
+    opening = Turn(role="system", parts=(settings.system,))
     return [replace(example, turns=(opening, *example.turns)) for example in examples]
 
 
-def _predict(
-    folder: Path,
-    model: nn.Module,
-    processor: Any,
-    examples: Sequence[Example],
-    budget: ImageBudget,
-    config: RunConfig,
+def _keep_provenance(
+    run_dir: Path, backend: Backend, asked: dict[str, list[Example]], processes: int
 ) -> None:
-    """Append the predictions that `folder` still lacks, a batch at a time."""
-    path = folder / "predictions.jsonl"
-    folder.mkdir(parents=True, exist_ok=True)
-    drop_cut_line(path)
-    done = read_predictions(path) if path.is_file() and path.stat().st_size else []
-    have = frozenset((prediction.id, prediction.sample) for prediction in done)
-    with path.open("a", encoding="utf-8") as stream:
-        for batch in generate(model, processor, examples, budget, config.evaluation, have):
-            for prediction in batch:
-                stream.write(json.dumps(asdict(prediction), ensure_ascii=False) + "\n")
-            stream.flush()
+    """What the answers came from; another model or other pixels than before are refused."""
+    identity = dict(backend.identity)
+    keep_to_provenance(
+        run_dir / "provenance.json",
+        {
+            **identity,
+            **backend.details,
+            "versions": versions(),
+            "processes": processes,
+            "data": {label: fingerprint(examples) for label, examples in asked.items()},
+        },
+        keys=identity,
+    )
 
 
-def _score(folder: Path, chosen: BenchmarkConfig) -> dict[str, Any]:
+def _score(
+    folder: Path,
+    chosen: BenchmarkConfig,
+    unanswered: list[Unanswered],
+    judge: JudgeConfig | None,
+) -> dict[str, Any]:
+    if not (folder / PREDICTIONS).stat().st_size:
+        reason = f"; the first: item {unanswered[0].id}: {unanswered[0].reason}"
+        raise DataError(f"{folder}: not one item was answered{reason if unanswered else ''}")
     scored = score_file(
-        folder / "predictions.jsonl",
+        folder / PREDICTIONS,
         benchmark=chosen.name,
         data=chosen.path,
         split=chosen.split,
         out=folder / "scored.jsonl",
+        judge=judge,
     )
+    if unanswered:
+        scored["unanswered"] = {"n": len(unanswered), "first": asdict(unanswered[0])}
     write_json(folder / "results.json", scored)
     write_text(folder / "results.md", results_markdown(scored))
     return scored
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmdft.config import JudgeConfig
 from mmdft.errors import DataError
-from mmdft.evals.benchmarks import benchmark_named
+from mmdft.evals.benchmarks import Benchmark, benchmark_named
 from mmdft.evals.exchange import is_foreign, read_foreign, write_lmms_eval, write_vlmevalkit
+from mmdft.evals.judge import JUDGED, ask_judge
 from mmdft.evals.rules import RULES
-from mmdft.evals.stats import Summary, floor_accuracy, form_asked, summarise, traits_of
+from mmdft.evals.stats import floor_accuracy, form_asked, summarise, traits_of
 from mmdft.files import read_jsonl, write_jsonl
 from mmdft.records import Example, Prediction, Verdict
 
@@ -57,6 +59,7 @@ def score_file(
     rules: Sequence[str] | None = None,
     out: Path,
     export: Path | None = None,
+    judge: JudgeConfig | None = None,
 ) -> dict[str, Any]:
     """Score a file of predictions and write the scored rows to `out`, atomically.
 
@@ -65,6 +68,10 @@ def score_file(
     `{"id", "sample", "extraction", "stage", "gold", "verdicts", "status", "details"}`:
     `extraction` and `stage` are those of the first rule set, and where another one read something
     else, `extractions` has each rule set's own. Images are not needed.
+
+    With a judge there is one more rule set, `judged`: what strict (or exact) says where it is
+    committed, the judge's word on what it leaves open (`evals.judge`). Its replies are kept in
+    `judge.jsonl` beside `out`.
 
     Args:
         predictions_path: The predictions.
@@ -75,35 +82,47 @@ def score_file(
         out: Where the scored rows go.
         export: Where the predictions also go: as VLMEvalKit keeps them if it ends in .xlsx or
             .tsv, else as lmms-eval does.
+        judge: The language model to ask; None asks none.
 
     Returns:
         The summary: `benchmark`, `citation`, `n_benchmark`, `n_predictions`, `missing` (items
         without a prediction; they are not scored as wrong), `partial`, `withheld` (predictions
-        for items without a gold answer; they are unscored), and `rules`: rule set -> summary, with
-        `range`: the accuracy if the unscored were all wrong, and if they were all right.
+        for items without a gold answer; they are unscored), `headline`: the number that the
+        benchmark's authors report first, by the first rule set, and `rules`: rule set -> summary
+        (`stats.Summary`). `open` counts what a rule set gave no verdict on although there is a
+        gold, and `range` is the score if all that is open were wrong, and if all were right. With a
+        judge, `judge`: who was asked what, and how often (`judge.ask_judge`).
 
     Raises:
         DataError: a file, a row, an id or a rule set is not as it should be.
+        ConfigError: the judge's URL names no host, or its client is not installed.
     """
     chosen = benchmark_named(benchmark)
-    inputs = (predictions_path.resolve(), data.resolve())
-    for target, option in ((out, "--out"), (export, "--export")):
-        if target is not None and target.resolve() in inputs:
-            raise DataError(f"{target}: is an input; give another file with {option}")
-    if export is not None and export.resolve() == out.resolve():
-        raise DataError(f"{out}: is named by --out and by --export; give two files")
+    replies = out.with_name("judge.jsonl")
+    _check_targets((predictions_path, data), out, export, None if judge is None else replies)
     names = tuple(rules) if rules is not None else chosen.rules
     if not names:
         raise DataError(f"no rule set given; {benchmark} has: {', '.join(chosen.rules)}")
+    if judge is not None:
+        names = tuple(dict.fromkeys((*names, JUDGED)))
+    elif JUDGED in names:
+        raise DataError(f"the rule set {JUDGED!r} needs a judge; name it with --judge")
     examples = chosen.load(data, images=False, split=split)
     if is_foreign(predictions_path):
         predictions = read_foreign(predictions_path, examples)
     else:
         predictions = read_predictions(predictions_path)
     try:
-        verdicts = {name: score(benchmark, examples, predictions, name) for name in names}
+        reading = "strict" if "strict" in chosen.rules else "exact"
+        needed = dict.fromkeys(reading if name == JUDGED else name for name in names)
+        by_rule = {name: score(benchmark, examples, predictions, name) for name in needed}
     except DataError as error:
         raise DataError(f"{predictions_path}: {error}") from error
+    asked = None
+    if judge is not None:
+        asked = ask_judge(examples, predictions, by_rule[reading], judge, replies)
+        by_rule[JUDGED] = asked.verdicts
+    verdicts = {name: by_rule[name] for name in names}
     if export is not None:
         write = write_vlmevalkit if export.suffix in (".xlsx", ".tsv") else write_lmms_eval
         write(export, examples, predictions)
@@ -111,6 +130,22 @@ def score_file(
     ids = {prediction.id for prediction in predictions}
     missing = len(examples) - len(ids)
     traits = traits_of(predictions, form_asked(benchmark))
+    by_rules = {
+        name: summarise(
+            examples,
+            predictions,
+            verdicts[name],
+            breakdowns=chosen.breakdowns,
+            cluster=chosen.cluster,
+            scores=chosen.scores,
+            traits=traits,
+            # An empty response is not shown to the judge.
+            floor=floor_accuracy(
+                RULES[benchmark][reading if name == JUDGED else name], examples, ids
+            ),
+        ).as_dict()
+        for name in names
+    }
     return {
         "benchmark": benchmark,
         "citation": chosen.citation,
@@ -119,28 +154,44 @@ def score_file(
         "missing": missing,
         "partial": missing > 0,
         "withheld": sum(verdict.gold is None for verdict in verdicts[names[0]]),
-        "rules": {
-            name: _with_range(
-                summarise(
-                    examples,
-                    predictions,
-                    verdicts[name],
-                    breakdowns=chosen.breakdowns,
-                    cluster=chosen.cluster,
-                    scores=chosen.scores,
-                    traits=traits,
-                    floor=floor_accuracy(RULES[benchmark][name], examples, ids),
-                )
-            )
-            for name in names
-        },
+        "headline": _headline(chosen, by_rules),
+        "rules": by_rules,
+        **({} if asked is None else {"judge": asked.account}),
     }
 
 
-def _with_range(summary: Summary) -> dict[str, Any]:
-    """The summary and its `range`: the accuracy if the unscored were all wrong, and all right."""
-    ends = (summary.correct, summary.correct + summary.unscored)
-    return summary.as_dict() | {"range": [end / summary.n for end in ends]}
+def _check_targets(
+    inputs: Sequence[Path], out: Path, export: Path | None, replies: Path | None
+) -> None:
+    """See that no file is to be two things."""
+    taken = [path.resolve() for path in inputs]
+    for target, option in ((out, "--out"), (export, "--export")):
+        if target is not None and target.resolve() in taken:
+            raise DataError(f"{target}: is an input; give another file with {option}")
+    if export is not None and export.resolve() == out.resolve():
+        raise DataError(f"{out}: is named by --out and by --export; give two files")
+    taken += [path.resolve() for path in (out, export) if path is not None]
+    if replies is not None and replies.resolve() in taken:
+        raise DataError(f"{replies}: is where the judge's replies are kept; use another file name")
+
+
+def _headline(chosen: Benchmark, by_rules: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The number that the authors report first, by the first rule set.
+
+    The accuracy where these predictions do not make it, such as a worst case of one variant.
+    """
+    rules, summary = next(iter(by_rules.items()))
+    name = chosen.headline
+    plain = name == "accuracy" or summary["scores"][name]["value"] is None
+    number = summary if plain else summary["scores"][name]
+    return {
+        "name": "accuracy" if plain else name,
+        "rules": rules,
+        "value": number["accuracy" if plain else "value"],
+        **{key: number[key] for key in ("standard_error", "interval", "range")},
+        "n": summary["n"],
+        "open": summary["open"],
+    }
 
 
 def read_predictions(path: Path) -> list[Prediction]:

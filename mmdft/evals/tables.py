@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_SCORE = ("n", "accuracy %", "± s.e.", "95 % interval", "floor %", "no answer", "unscored")
-_GROUP = ("n", "accuracy %", "± s.e.", "95 % interval", "no answer", "unscored", "truncated %",
-          "mean tokens")  # fmt: skip
+SAMPLES = ("score", "rules", "value %", "± s.e.", "95 % interval", "items", "left out")
+_SCORE = ("n", "accuracy %", "± s.e.", "95 % interval", "range %", "floor %", "no answer", "open",
+          "unscored")  # fmt: skip
+_GROUP = ("n", "accuracy %", "± s.e.", "95 % interval", "range %", "no answer", "unscored",
+          "truncated %", "mean tokens")  # fmt: skip
 _BEHAVIOUR = ("n", "no answer %", "truncated %", "in form %", "repetitive %", "mean tokens",
               "mean characters")  # fmt: skip
 
@@ -15,14 +17,17 @@ _BEHAVIOUR = ("n", "no answer %", "truncated %", "in form %", "repetitive %", "m
 def results_markdown(summary: Mapping[str, Any]) -> str:
     """The report of one scored file, from what `scoring.score_file` returns.
 
-    The first table has a row per rule set; then come the benchmark's own scores, how the responses
-    are, and each breakdown under the first rule set, which is the headline one. An evaluation of a
-    part of the benchmark says so on top.
+    First comes the number that the benchmark's authors report first. The first table has a row per
+    rule set; then come the benchmark's own scores, how the responses are, and each breakdown under
+    the first rule set, which is the headline one. An evaluation of a part of the benchmark says so
+    on top.
     """
     rules: Mapping[str, Mapping[str, Any]] = summary["rules"]
     headline = next(iter(rules))
     first = rules[headline]
     lines = [f"# {summary['benchmark']}", ""]
+    if "headline" in summary:
+        lines += [f"**{markdown_text(headline_text(summary['headline']))}**", ""]
     if summary["partial"]:
         lines += [
             f"**Partial:** {summary['missing']} of {summary['n_benchmark']} items have no "
@@ -41,18 +46,31 @@ def results_markdown(summary: Mapping[str, Any]) -> str:
     if first["detectable"] is not None:
         lines += ["", _detectable(first["detectable"], headline)]
     scores = [
-        (name, rule, percent(score["value"]), percent(score["standard_error"]), interval(score))
+        (
+            name,
+            rule,
+            percent(score["value"]),
+            percent(score["standard_error"]),
+            interval(score),
+            range_text(score),
+        )
         for rule, row in rules.items()
         for name, score in row.get("scores", {}).items()
     ]
     if scores:
-        header = ("score", "rules", "value %", "± s.e.", "95 % interval")
+        header = ("score", "rules", "value %", "± s.e.", "95 % interval", "range %")
         lines += ["", "## Scores", "", *markdown_table(header, scores)]
+    if repeated := sample_rows(rules):
+        lines += ["", "## Repeated answers", "", *markdown_table(SAMPLES, repeated)]
+        lines += ["", *_SAMPLE_NOTES]
     lines += ["", f"## The responses (no answer by {headline})", ""]
     lines += markdown_table(("", *_BEHAVIOUR), [("all", *_behaviour_cells(first))])
     for key, groups in first.get("breakdowns", {}).items():
         rows = [(name, *_group_cells(row)) for name, row in groups.items()]
         lines += ["", f"## By {key} ({headline})", "", *markdown_table((key, *_GROUP), rows)]
+    if "judge" in summary:
+        said = [f"- {markdown_text(line)}" for line in judge_lines(summary["judge"])]
+        lines += ["", "## The judge", "", *said]
     lines += ["", *_NOTES, "", f"Data: {summary['citation']}"]
     return "\n".join(lines) + "\n"
 
@@ -61,9 +79,60 @@ _NOTES = (
     "Accuracy is correct / (n - unscored); an item without an answer is not correct. The floor is "
     "the accuracy of empty responses under the same rule.",
     "",
+    "Open: a response that the rule set gave no verdict on although there is a gold, unscored or "
+    "without an answer that the rules could find. The range is the score if all open ones are "
+    "wrong, and if all are right; - where none is open.",
+    "",
     "In form: the answer stands where the prompt asks for it, if it asks. Repetitive: the response "
     "ends in one passage said at least four times and over at least 120 characters.",
 )
+
+_SAMPLE_NOTES = (
+    "Of an item's n answers: avg@n is the mean, pass@k the chance that one of k of them is right, "
+    "1 - C(n - right, k) / C(n, k), and majority@n whether the most frequent answer is; equally "
+    "frequent ones share the item, and a response without an answer has no vote. Left out are the "
+    "items with fewer than k scored answers, or whose most frequent answer could not be judged.",
+)
+
+
+def sample_rows(rules: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """The rows of `SAMPLES`, rule set by rule set; none where no item has several answers."""
+    return [
+        (
+            name,
+            rule,
+            percent(score["value"]),
+            percent(score["standard_error"]),
+            interval(score),
+            str(score["items"]),
+            str(score["left_out"]),
+        )
+        for rule, row in rules.items()
+        for name, score in row.get("samples", {}).items()
+    ]
+
+
+def headline_text(headline: Mapping[str, Any]) -> str:
+    """`scoring.score_file`'s headline in words: the number with its error, interval and range."""
+    parts = [f"{headline['rules']} rules", f"n = {headline['n']}"]
+    if headline["interval"] is not None:
+        parts.insert(0, f"95 % interval {interval(headline)}")
+    value = percent(headline["value"]) + (" %" if headline["value"] is not None else "")
+    if headline["standard_error"] is not None:
+        value += f" ± {percent(headline['standard_error'])}"
+    if headline["open"]:
+        parts.append(f"{headline['open']} open, range {range_text(headline)}")
+    return f"{headline['name']}: {value} ({'; '.join(parts)})"
+
+
+def judge_lines(judge: Mapping[str, Any]) -> list[str]:
+    """What `scoring.score_file` says of the judge, in words: a line, and one for each failure."""
+    return [
+        f"{judge['model']} at {judge['url']}, prompt {judge['prompt']['hash'][:8]}: "
+        f"{judge['open']} open, {judge['asked']} asked, {judge['cached']} known already, "
+        f"{judge['unscored']} left unscored",
+        *(f"{number} unscored: {reason}" for reason, number in judge["reasons"].items()),
+    ]
 
 
 def _detectable(difference: float, rules: str) -> str:
@@ -80,8 +149,10 @@ def _score_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         percent(row["accuracy"]),
         percent(row["standard_error"]),
         interval(row),
+        range_text(row),
         percent(row["floor"]),
         str(row["no_answer"]),
+        str(row["open"]),
         str(row["unscored"]),
     )
 
@@ -92,6 +163,7 @@ def _group_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         percent(row["accuracy"]),
         percent(row["standard_error"]),
         interval(row),
+        range_text(row),
         str(row["no_answer"]),
         str(row["unscored"]),
         percent(row["truncated_rate"]),
@@ -123,6 +195,12 @@ def interval(row: Mapping[str, Any]) -> str:
     """The 95 % interval of a row, in percent."""
     found = row["interval"]
     return "-" if found is None else f"{percent(found[0])} to {percent(found[1])}"
+
+
+def range_text(row: Mapping[str, Any]) -> str:
+    """The score of a row if all that is open is wrong, and if all is right; "-" for no range."""
+    low, high = row["range"] or (None, None)
+    return "-" if low == high else f"{percent(low)} to {percent(high)}"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

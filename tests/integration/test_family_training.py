@@ -19,6 +19,7 @@ from mmdft.data.packing import packed_positions
 from mmdft.data.render import render
 from mmdft.data.vision import pixel_budget
 from mmdft.errors import ModelError
+from mmdft.evals.asking import requests_for
 from mmdft.evals.generate import generate
 from mmdft.head import check_projection, forward_answers
 from mmdft.model import add_lora, freeze, load_model, parameter_summary, part_of
@@ -188,7 +189,8 @@ def test_answers_do_not_depend_on_the_batch(case, family):
     found = []
     for batch_size in (1, 8):
         settings = EvaluationConfig(max_new_tokens=8, batch_size=batch_size)
-        batches = generate(model, processor, questions, budget, settings)
+        requests = requests_for(questions, settings)
+        batches = generate(model, processor, requests, budget, settings)
         found.append({answer.id: answer.response for batch in batches for answer in batch})
     assert found[0] == found[1]
     assert len(set(found[0].values())) > 1

@@ -329,68 +329,6 @@ def test_a_bad_image_met_by_a_worker_is_one_line(tiny_dir, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_an_interrupted_evaluation_goes_on(tiny_dir, tmp_path):
-    data = write_figures(tmp_path / "figures", num=12, split="test", size=56)
-
-    def config(out):
-        path = tmp_path / f"{out}.yaml"
-        path.write_text(
-            f"""
-model: {{name: {tiny_dir("qwen2_vl")}}}
-evaluation:
-  output_dir: {tmp_path / out}
-  benchmarks: [{{name: figures, path: {data}}}]
-  max_new_tokens: 6
-  batch_size: 3
-"""
-        )
-        return load_config(path)
-
-    whole = evaluate(config("whole"))
-    path = whole.run_dir / "figures/predictions.jsonl"
-    lines = path.read_text().splitlines(keepends=True)
-    assert len(lines) == 12
-    again = config("again")
-    folder = tmp_path / "again/figures"
-    claim_run_folder(tmp_path / "again", again)
-    folder.mkdir(parents=True)
-    # five answers kept, the sixth cut off in the middle
-    (folder / "predictions.jsonl").write_text("".join(lines[:5]) + lines[5][:20])
-    resumed = evaluate(again)
-    written = (folder / "predictions.jsonl").read_text().splitlines(keepends=True)
-    assert written[:5] == lines[:5] and sorted(written) == sorted(lines)
-    assert resumed.benchmarks == whole.benchmarks
-
-
-def test_answers_of_another_model_or_of_other_questions_are_not_continued(tmp_path):
-    build_tiny(tmp_path / "model", family="qwen2_vl")
-    data = write_figures(tmp_path / "figures", num=4, split="test", size=56)
-    path = tmp_path / "eval.yaml"
-    path.write_text(
-        f"""
-model: {{name: {tmp_path / "model"}}}
-evaluation:
-  output_dir: {tmp_path / "out"}
-  benchmarks: [{{name: figures, path: {data}}}]
-  max_new_tokens: 2
-"""
-    )
-    evaluate(load_config(path))
-    kept = (tmp_path / "out/figures/predictions.jsonl").read_bytes()
-    evaluate(load_config(path))  # the same again is fine
-
-    shutil.rmtree(tmp_path / "model")
-    build_tiny(tmp_path / "model", family="qwen2_vl", seed=1)
-    with pytest.raises(ConfigError, match="begun with another model than what is there now"):
-        evaluate(load_config(path))
-    shutil.rmtree(tmp_path / "model")
-    build_tiny(tmp_path / "model", family="qwen2_vl")
-    data.write_text(data.read_text().replace("?", " now?"))
-    with pytest.raises(ConfigError, match="begun with another data than what is there now"):
-        evaluate(load_config(path))
-    assert (tmp_path / "out/figures/predictions.jsonl").read_bytes() == kept
-
-
 def test_folders_that_hold_something_else_are_left_alone(tiny_dir, tmp_path):
     mine = tmp_path / "run/summary.json"
     mine.parent.mkdir()

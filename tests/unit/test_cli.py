@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mmdft import cli
-from mmdft.config import BENCHMARK_NAMES, RunConfig
+from mmdft.config import BENCHMARK_NAMES, JudgeConfig, RunConfig
 from mmdft.errors import DataError
 
 HEAVY = ("torch", "transformers", "datasets", "peft", "matplotlib")
@@ -26,6 +26,7 @@ VERBS = (
     "probe",
     "score",
     "compare",
+    "sample",
     "figures",
     "tiny",
 )
@@ -121,7 +122,7 @@ def test_a_bad_override_ends_with_2(run_yaml: Path) -> None:
     done = process("eval", run_yaml, "evaluation.batch_size=many")
     assert done.returncode == 2
     assert done.stderr == (
-        "error: command line: evaluation.batch_size: got 'many', expected a whole number\n"
+        "error: command line: evaluation.batch_size: got 'many', expected a whole number or auto\n"
     )
 
 
@@ -196,17 +197,32 @@ SCORED = {
     "missing": 2,
     "partial": True,
     "withheld": 3,
+    "headline": {
+        "name": "accuracy",
+        "rules": "exact",
+        "value": 0.625,
+        "standard_error": 0.077,
+        "interval": [0.47, 0.758],
+        "range": [0.6, 0.7],
+        "n": 40,
+        "open": 4,
+    },
     "rules": {
         "exact": {
             "n": 40,
             "accuracy": 0.625,
             "standard_error": 0.077,
             "no_answer": 1,
-            "unscored": 4,
+            "open": 4,
+            "unscored": 7,
             "range": [0.6, 0.7],
         }
     },
 }
+HEADLINE = (
+    "mine: accuracy: 62.5 % ± 7.7 (95 % interval 47.0 to 75.8; exact rules; n = 40; 4 open, range "
+    "60.0 to 70.0)"
+)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +246,7 @@ def test_train_and_eval(
     assert result.stdout.startswith("runs/a\n")
     shown = {
         "train": ("loss", "0.123457", "figures.accuracy", "0.5", "figures.n", "[10]"),
-        "eval": ("mine", "exact", "40", "62.5", "7.7", "60-70", "no answer", "2 of 42", "3 of 40"),
+        "eval": (HEADLINE, "exact", "40", "62.5", "7.7", "60-70", "open", "2 of 42", "3 of 40"),
     }
     for text in shown[verb]:
         assert text in result.stdout
@@ -313,11 +329,15 @@ def test_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "predictions.verdicts.jsonl"
     assert json.loads(result.stdout) == {"out": str(out), "summary": SCORED}
     options = {"benchmark": "figures", "data": tmp_path, "split": None, "out": out, "export": None}
+    options |= {"judge": None}
     assert seen == [(predictions, {**options, "rules": ["official", "strict"]})]
     run(*common, "--out", tmp_path / "v.jsonl")
     assert seen[1] == (predictions, {**options, "rules": None, "out": tmp_path / "v.jsonl"})
     run(*common, "--export", tmp_path / "v.tsv")
     assert seen[2] == (predictions, {**options, "rules": None, "export": tmp_path / "v.tsv"})
+    run(*common, "--judge", "http://localhost:1/v1", "--judge-model", "j")
+    judge = JudgeConfig(url="http://localhost:1/v1", model="j")
+    assert seen[3] == (predictions, {**options, "rules": None, "judge": judge})
 
 
 def test_score_refuses_wrong_use(tmp_path: Path) -> None:
@@ -326,6 +346,46 @@ def test_score_refuses_wrong_use(tmp_path: Path) -> None:
     result = run("score", tmp_path / "p.jsonl", "--benchmark", "figurs", "--data", tmp_path)
     assert result.exit_code == 2
     assert "'figurs' is not one of" in result.stderr
+    common = ("score", tmp_path / "p.jsonl", "--benchmark", "figures", "--data", tmp_path)
+    for more in (["--judge", "http://localhost:1"], ["--judge-model", "j"]):
+        result = run(*common, *more)
+        assert (result.exit_code, "--judge and --judge-model" in result.stderr) == (2, True)
+    result = run(*common, "--judge", "localhost:1", "--judge-model", "j")
+    assert (result.exit_code, "expected a URL" in result.stderr) == (2, True)
+
+
+def test_sample(run_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {"path": tmp_path / "train.jsonl", "unanswered": []}
+    summary = {"keep_rate": 0.25, "answers": {"kept": 1}}
+
+    def stand_in(config: RunConfig) -> SimpleNamespace:
+        assert config.sample.num_samples == 2
+        return SimpleNamespace(run_dir=tmp_path, summary=summary, **given)
+
+    fake(monkeypatch, "mmdft.rejection.run", "sample", stand_in)
+    asked = ("sample", run_yaml, "sample.num_samples=2")
+    result = run(*asked, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    path = str(tmp_path / "train.jsonl")
+    found = {"run_dir": str(tmp_path), "path": path, "summary": summary}
+    assert json.loads(result.stdout) == found
+    result = run(*asked)
+    assert result.stdout.startswith(f"{tmp_path}\n{path}\n")
+    assert "keep_rate" in result.stdout and "0.25" in result.stdout
+    given["unanswered"] = [SimpleNamespace(id="q1", reason="gone")]
+    result = run(*asked)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"no answer came to 1; the first: q1: gone; all are in {tmp_path}/unanswered.jsonl, and "
+        "the same command asks them again\n"
+    )
+    given |= {"path": None, "unanswered": []}
+    result = run(*asked, "--json")
+    assert (result.exit_code, "path" in json.loads(result.stdout)) == (1, False)
+    assert result.stderr == f"no answer is kept; {tmp_path}/scored.jsonl says why\n"
+    result = run("sample", run_yaml, "data.train=[]")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {run_yaml}: data.train: missing; ")
 
 
 def test_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,13 @@ PACKAGE = Path(__file__).parents[2] / "mmdft"
 # A module may import from its own layer and from those before it. Longest prefix wins.
 LAYERS = [
     ("mmdft.errors", "mmdft.records", "mmdft.files", "mmdft.memory", "mmdft.boxes", "mmdft.pages"),
-    ("mmdft.training_fields", "mmdft.config", "mmdft.config_errors", "mmdft.config_loading"),
+    (
+        "mmdft.preset_fields",
+        "mmdft.training_fields",
+        "mmdft.config",
+        "mmdft.config_errors",
+        "mmdft.config_loading",
+    ),
     ("mmdft.provenance",),
     ("mmdft.data",),
     # What the benchmarks ask, and the rules beside it: trainings look for leaks of the items.
@@ -34,8 +40,14 @@ LAYERS = [
     ("mmdft.head", "mmdft.model", "mmdft.tiny", "mmdft.diagnostics"),
     ("mmdft.probing", "mmdft.reference"),
     ("mmdft.metrics", "mmdft.stopping", "mmdft.sampling", "mmdft.trainer", "mmdft.training_data"),
-    ("mmdft.training", "mmdft.evals", "mmdft.inspection", "mmdft.checking"),
-    ("mmdft.comparison",),
+    (
+        "mmdft.training",
+        "mmdft.evals",
+        "mmdft.scored_training",
+        "mmdft.inspection",
+        "mmdft.checking",
+    ),
+    ("mmdft.comparison", "mmdft.rejection"),
     ("mmdft.quickstart",),
     ("mmdft.cli", "mmdft.__main__"),
 ]
@@ -55,12 +67,14 @@ TORCH_FREE = [
     "mmdft.data.figures",
     "mmdft.evals.benchmarks",
     "mmdft.evals.extract",
+    "mmdft.evals.judge",
     "mmdft.evals.rules",
     "mmdft.evals.scoring",
     "mmdft.evals.stats",
     "mmdft.evals.symbolic",
     "mmdft.evals.tables",
     "mmdft.evals.report",
+    "mmdft.rejection.run",
 ]
 
 

@@ -9,15 +9,20 @@ import pytest
 from mmdft.config_loading import load_config
 
 ROOT = Path(__file__).parents[2]
-VERBS = {"train": "mmdft train", "eval": "mmdft eval", "suites": "mmdft eval"}
+VERBS = {
+    "train": "mmdft train",
+    "eval": "mmdft eval",
+    "sample": "mmdft sample",
+    "suites": "mmdft eval",
+}
 # Set to the exact number, so that a file this test does not see is noticed.
-NUM_SHIPPED = 12
+NUM_SHIPPED = 13
 
 
 def shipped() -> list[Path]:
     return sorted(
         path.relative_to(ROOT)
-        for folder in ("configs/train", "configs/eval", "eval/suites")
+        for folder in ("configs/train", "configs/eval", "configs/sample", "eval/suites")
         for path in (ROOT / folder).rglob("*.y*ml")
     )
 
@@ -29,7 +34,8 @@ def test_some_are_found() -> None:
 @pytest.mark.parametrize("path", shipped(), ids=str)
 def test_it_loads(path: Path) -> None:
     config = load_config(ROOT / path)
-    assert config.data.train if path.parts[1] == "train" else config.evaluation.benchmarks
+    has_rows = path.parts[1] in ("train", "sample")
+    assert config.data.train if has_rows else config.evaluation.benchmarks
 
 
 @pytest.mark.parametrize("path", shipped(), ids=str)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmdft.errors import DataError
+from mmdft.evals.benchmarks.presets import asked_as
 from mmdft.evals.benchmarks.published import Published, rows
 from mmdft.evals.benchmarks.rows import Row
 from mmdft.evals.benchmarks.scores import Score
@@ -57,6 +58,7 @@ class Benchmark:
         *,
         images: bool = True,
         split: str | None = None,
+        preset: str | None = None,
     ) -> list[Example]:
         """Read the benchmark.
 
@@ -68,8 +70,10 @@ class Benchmark:
                 needs none.
             split: Which split of a folder or of a dataset of the hub; None takes the one that is
                 there, and of the hub the benchmark's usual one.
+            preset: "vlmevalkit" or "lmms_eval" asks with that tool's prompt.
 
         Raises:
+            ConfigError: the preset's tool has no such benchmark.
             DataError: there is no such split, or the folder, a row or an image is not as it
                 should be.
         """
@@ -77,6 +81,8 @@ class Benchmark:
         found = rows(path, self.published, limit=limit, images=images, split=split)
         for row in found:
             example = self.example(row)
+            if preset is not None:
+                example = asked_as(preset, self.name, row, example)
             if example.answer is None and not self.withheld:
                 raise row.error("the gold answer is missing; take the data as published")
             if example.id in examples:

@@ -15,7 +15,15 @@ from mmdft.evals.choices import letter
 from mmdft.records import Example
 
 PUBLISHED = Published(
-    splits={"test": ("test.json", "test.jsonl", "geoqa_test_prompts.jsonl")}, default=("test",)
+    splits={"test": ("test.json", "test.jsonl", "geoqa_test_prompts.jsonl")},
+    default=("test",),
+    # The image of a pickled problem is an array of grey values, and the kinds of all problems are
+    # in a pickle of their own, sub_dataset_dict.pk.
+    pickled=(
+        "test.jsonl beside it, one problem a line, with id, subject (the text), choices (a list of "
+        "texts), label (the right choice's place from 0), image (the path of a PNG that you save "
+        "from its array) and type (its Angle, Length or Other in sub_dataset_dict.pk)"
+    ),
 )
 PROMPT = "\nGive the answer as the letter of the choice."
 OPEN_PROMPT = "\nGive the answer as a number."

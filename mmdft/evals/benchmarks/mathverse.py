@@ -54,6 +54,8 @@ def example(row: Row) -> Example:
             "problem": text(row, "problem_index", "sample_index"),
             "version": version,
             "question_type": kind,
+            # The words that a judge needs, who does not see the figure.
+            **({"question_for_eval": written} if written and version == "Vision Only" else {}),
             **known,
         },
     )

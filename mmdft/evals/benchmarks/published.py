@@ -21,6 +21,7 @@ from mmdft.files import read_json
 _NAMES = ("id", "pid", "sample_index", "ID", "figure_id", "question_id", "index")
 # VLMEvalKit puts the index of another row where the image is the same as that row's.
 _LONGEST_REFERENCE = 64
+_PICKLES = (".pk", ".pkl", ".pickle")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +35,14 @@ class Published:
             there are read if they are of these, or a single one.
         subsets: Hub id -> the configuration to load, where the default one is another.
         one_file: Whether a split is one file, so that several that match must be chosen from.
+        pickled: Where the authors publish pickles: the fields to save as JSON lines instead.
     """
 
     splits: Mapping[str, tuple[str, ...]]
     default: tuple[str, ...]
     subsets: Mapping[str, str] = field(default_factory=dict)
     one_file: bool = False
+    pickled: str = ""
 
 
 def rows(
@@ -85,6 +88,8 @@ def _local_files(path: Path, published: Published, split: str | None) -> list[tu
                 raise DataError(
                     f"{file}: no such file or folder; check the path of the benchmark's data"
                 )
+            if published.pickled and file.suffix in _PICKLES:
+                raise _unread_pickle(file, published)
         return [(file, "") for file in files]
     there = {name: _files(path, name, published) for name in published.splits}
     there = {name: files for name, files in there.items() if files}
@@ -102,6 +107,9 @@ def _local_files(path: Path, published: Published, split: str | None) -> list[tu
         return [(tables[0], "")]
     if (path / "dataset_info.json").is_file() and not there and split is None:
         return [(path, "")]
+    pickles = sorted(file for file in path.glob("*") if file.suffix in _PICKLES)
+    if published.pickled and pickles and not there:
+        raise _unread_pickle(pickles[0], published)
     named = {name: files for name, files in published.splits.items() if split in (None, name)}
     expected = ", ".join(dict.fromkeys(file for files in named.values() for file in files))
     shown = [file for files in there.values() for file in files[: 9 if published.one_file else 1]]
@@ -109,6 +117,13 @@ def _local_files(path: Path, published: Published, split: str | None) -> list[tu
     raise DataError(
         f"{path}: expected one of {expected}, found {' and '.join(names) or 'none of them'}; give "
         "the benchmark's folder and its split, or the file itself"
+    )
+
+
+def _unread_pickle(file: Path, published: Published) -> DataError:
+    return DataError(
+        f"{file}: a pickle is not read, because loading one can run any code; if you trust where "
+        f"it comes from, load it yourself and save {published.pickled}"
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from mmdft.evals.benchmarks.published import Published
 from mmdft.evals.benchmarks.rows import Row, asked, optional_text, text
 from mmdft.evals.benchmarks.scores import Judged, Score, accuracy_of, is_right, is_scored, share
+from mmdft.evals.benchmarks.wemath_concepts import CATEGORIES
 from mmdft.evals.choices import letter
 from mmdft.records import Example
 
@@ -128,6 +129,28 @@ def _rote(sums: Sequence[float]) -> float | None:
     return share((sums[3] + sums[4], sums[4]))
 
 
+def _category(name: str, concepts: Sequence[str]) -> Score:
+    """The mean over the category's concepts of the accuracy on the steps that are of each.
+
+    As in the authors' `evaluation/accuracy.py`, a concept without a step does not count.
+    """
+
+    def counts(judged: Judged) -> tuple[float, ...]:
+        found = dict.fromkeys(concepts, (0, 0))
+        for item, verdict in judged:
+            concept = item.meta["knowledge"]
+            if concept in found and item.meta["part"] != "multi" and is_scored(verdict):
+                n, right = found[concept]
+                found[concept] = (n + 1, right + is_right(verdict))
+        return tuple(number for pair in found.values() for number in pair)
+
+    def value(sums: Sequence[float]) -> float | None:
+        rates = [right / n for n, right in zip(sums[::2], sums[1::2], strict=True) if n]
+        return sum(rates) / len(rates) if rates else None
+
+    return Score(name=name, counts=counts, value=value)
+
+
 SCORES = (
     Score(name="score (strict)", counts=_strict, value=_score),
     Score(name="score (loose)", counts=_loose, value=_score),
@@ -140,4 +163,5 @@ SCORES = (
     accuracy_of("one step", lambda e: e.meta["part"] != "multi"),
     accuracy_of("two steps", lambda e: e.meta["key"] == "2steps_multi"),
     accuracy_of("three steps", lambda e: e.meta["key"] == "3steps_multi"),
+    *(_category(name, concepts) for name, concepts in CATEGORIES.items()),
 )

@@ -6,6 +6,7 @@ of one problem, repeated answers to one item) is a cluster, and clusters are wha
 
 - `means`: the clustered error of a mean and its interval;
 - `bootstrap`: the same for scores that are no means, by resampling clusters;
+- `samples`: avg@n, pass@k and majority@n of several answers to each item;
 - `paired`: two runs on the same items, by exact tests that swap whole clusters;
 - `planning`: Holm's correction for many tests, and the difference that a comparison can detect;
 - `behaviour`: how the responses are: cut off, in the form asked for, repeating themselves;
@@ -20,15 +21,18 @@ from mmdft.evals.stats.paired import (
     PairedDifference,
     mcnemar_p,
     paired_difference,
+    paired_samples,
     paired_score,
     sign_flip_p,
 )
 from mmdft.evals.stats.planning import detectable_difference, holm
+from mmdft.evals.stats.samples import SampleEstimate, sample_scores
 from mmdft.evals.stats.summary import Summary, summarise
 
 __all__ = [
     "Estimate",
     "PairedDifference",
+    "SampleEstimate",
     "Summary",
     "Traits",
     "accuracy_interval",
@@ -41,8 +45,10 @@ __all__ = [
     "mcnemar_p",
     "paired_bootstrap",
     "paired_difference",
+    "paired_samples",
     "paired_score",
     "repeats",
+    "sample_scores",
     "sign_flip_p",
     "summarise",
     "swap_p",

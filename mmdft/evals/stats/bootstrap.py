@@ -29,13 +29,15 @@ class Estimate:
 
     `value` is None where the score is undefined (0 / 0). Error and 95 % interval are None where it,
     or one of the draws, is, and where all draws are equal: clusters that are all alike, such as
-    none that is right, do not tell how much others would vary.
+    none that is right, do not tell how much others would vary. `range` is the score if all that is
+    open is wrong, and if all is right (`open_items`); None where that was not asked for.
     """
 
     value: float | None
     standard_error: float | None
     interval: tuple[float, float] | None
     clusters: int
+    range: tuple[float | None, float | None] | None = None
 
 
 def bootstrap(

@@ -29,7 +29,7 @@ def clustered_error(values: NDArray[np.float64], clusters: Sequence[str] | NDArr
     return float(np.sqrt(np.sum(sums**2)) / len(values))
 
 
-def accuracy_interval(correct: int, n: int, error: float, clusters: int) -> tuple[float, float]:
+def accuracy_interval(correct: float, n: int, error: float, clusters: int) -> tuple[float, float]:
     """95 % interval of correct / n, whose clustered error is `error`."""
     p = correct / n
     if correct in (0, n):

@@ -27,10 +27,12 @@ from numpy.typing import NDArray
 
 from mmdft.errors import DataError
 from mmdft.evals.benchmarks import Score
+from mmdft.evals.benchmarks.scores import share
 from mmdft.evals.stats.bootstrap import Estimate, paired_bootstrap, swap_p
 from mmdft.evals.stats.means import Z95, clustered_error
 from mmdft.evals.stats.planning import detectable_difference
-from mmdft.evals.stats.scores import cluster_counts
+from mmdft.evals.stats.samples import item_values
+from mmdft.evals.stats.scores import cluster_counts, cluster_of
 from mmdft.records import Example, Verdict
 
 Test = Literal["mcnemar", "sign_flip", "swap"]
@@ -133,6 +135,32 @@ def paired_score(
     counts_a, counts_b = (np.array([side[name] for name in common]) for side in (a, b))
     estimate = paired_bootstrap(counts_a, counts_b, score.value)
     return estimate, swap_p(counts_a, counts_b, score.value)
+
+
+def paired_samples(
+    name: str,
+    examples: Sequence[Example],
+    verdicts_a: Sequence[Verdict],
+    verdicts_b: Sequence[Verdict],
+    cluster: str | None,
+) -> tuple[Estimate, float | None, int]:
+    """A score of repeated answers, such as pass@4: b minus a, the p of the swap test, and n.
+
+    It is the mean of the n items' differences, over the items that count on both sides; where none
+    does, n is 0 and there is no difference.
+    """
+    a, b = (item_values(name, examples, verdicts) for verdicts in (verdicts_a, verdicts_b))
+    sums: dict[str, NDArray[np.float64]] = {}
+    for example in examples:
+        if example.id in a and example.id in b:
+            group = cluster_of(example, cluster)
+            pair = np.array([1, a[example.id], b[example.id]])
+            sums[group] = sums.get(group, 0) + pair
+    if not sums:
+        return Estimate(value=None, standard_error=None, interval=None, clusters=0), None, 0
+    counts = np.array(list(sums.values()))
+    sides = counts[:, [0, 1]], counts[:, [0, 2]]
+    return paired_bootstrap(*sides, share), swap_p(*sides, share), round(counts[:, 0].sum())
 
 
 def mcnemar_p(only_a: int, only_b: int) -> float:

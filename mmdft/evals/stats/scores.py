@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmdft.evals.benchmarks import Score
 from mmdft.evals.stats.bootstrap import Estimate, bootstrap
+from mmdft.evals.stats.open_items import closed
 from mmdft.records import Example, Verdict
 
 
@@ -45,10 +47,21 @@ def cluster_counts(
 
 
 def score_estimate(
-    score: Score, examples: Sequence[Example], verdicts: Sequence[Verdict], cluster: str | None
+    score: Score,
+    examples: Sequence[Example],
+    verdicts: Sequence[Verdict],
+    cluster: str | None,
+    left_open: Sequence[bool],
 ) -> Estimate:
-    """A score with its error and interval, by a bootstrap over clusters."""
+    """A score with its error and interval, by a bootstrap over clusters, and its range."""
     counts = cluster_counts(score, examples, verdicts, cluster)
     if not counts:
         return Estimate(value=None, standard_error=None, interval=None, clusters=0)
-    return bootstrap(np.array(list(counts.values())), score.value)
+    estimate = bootstrap(np.array(list(counts.values())), score.value)
+    if not any(left_open):
+        return replace(estimate, range=(estimate.value, estimate.value))
+    low, high = (
+        score.value(np.sum(list(cluster_counts(score, examples, judged, cluster).values()), axis=0))
+        for judged in (closed(verdicts, left_open, right=right) for right in (False, True))
+    )
+    return replace(estimate, range=(low, high))

@@ -131,6 +131,14 @@ def test_a_score_that_is_no_mean(make, monkeypatch):
         ({"evaluation": {"system": "Think."}}, "system prompt: none in a, 'Think.' in b"),
         ({"evaluation": {"preset": "x"}}, "decoding: preset: none in a, 'x' in b"),
         (
+            {"evaluation": {"benchmarks": [{"name": "figures", "max_new_tokens": 16}]}},
+            "figures: decoding: max_new_tokens: 64 in a, 16 in b",
+        ),
+        (
+            {"evaluation": {"benchmarks": [{"name": "x", "label": "figures", "system": "S"}]}},
+            "figures: system prompt: none in a, 'S' in b",
+        ),
+        (
             {"provenance": {"pixels": PIXELS | {"max_pixels": 1}}},
             "pixels: max_pixels: 1003520 in a, 1 in b",
         ),
@@ -255,6 +263,35 @@ def test_notes_on_what_explains_small_differences(make):
     )
 
 
+def test_what_is_open_is_noted(make, tmp_path):
+    data = figures_data(tmp_path / "data", ROWS)
+    vague = [{"id": row["id"], "response": "One of them is longer."} for row in ROWS[6:]]
+    rows = [*answers(ROWS, {0, 1})[:6], *vague]
+    open_two = write_run(tmp_path / "dft", {"figures": ("figures", data, rows)}, model="dft")
+    found = compare([make("base", {0}), open_two])
+    (note,) = found.notes
+    assert note == (
+        "figures: 2 of 8 answers of dft are open under exact; its accuracy is 25.0 % if all of "
+        "them are wrong, 50.0 % if all are right"
+    )
+    assert note in markdown_form(found).replace("\\", "")
+
+
+def test_runs_with_other_judges_are_refused(make):
+    folders = [make(name, {0}) for name in ("a", "b", "c")]
+    for folder, model in zip(folders, ("j", "j", "k"), strict=True):
+        results = json.loads((folder / "results.json").read_text())
+        results["figures"]["judge"] = {"model": model, "prompt": {"hash": "0123456789ab"}}
+        (folder / "results.json").write_text(json.dumps(results))
+    assert not compare(folders[:2]).differing
+    with pytest.raises(ConfigError, match=r"figures: judge: 'j .prompt 01234567.' in a, 'k "):
+        compare([folders[0], folders[2]])
+    results["figures"]["judge"] = {"model": "k"}
+    (folders[2] / "results.json").write_text(json.dumps(results))
+    with pytest.raises(DataError, match=r"results\.json: figures: does not say who the judge was"):
+        compare([folders[0], folders[2]])
+
+
 # --- repeated answers, invariants ---
 
 
@@ -272,10 +309,49 @@ def test_repeated_answers_flip_by_their_share(tmp_path):
 
     found = compare([run("a", {(0, 0), (1, 1)}), run("b", {(0, 0), (0, 1), (1, 0), (2, 0)})])
     assert found.benchmarks[0].flips == {"b": (("i0", "i2"), ())}
-    (difference,) = found.differences
+    difference, passing, majority = found.differences
     assert (difference.test, difference.n, difference.clusters) == ("sign_flip", 6, 3)
     assert difference.difference == pytest.approx(2 / 6)
     assert difference.p_value == 0.5
+    # Some answer is right: 1 1 0 against 1 1 1. The votes: .5 .5 0 against 1 .5 .5, ties halved.
+    assert (passing.measure, passing.n, passing.clusters) == ("pass@2", 3, 3)
+    assert (passing.difference, passing.p_value) == (pytest.approx(1 / 3), 1.0)
+    assert (majority.measure, majority.n, majority.test) == ("majority@2", 3, "swap")
+    assert majority.difference == pytest.approx(1 / 3)
+    assert majority.p_value == pytest.approx(0.5, abs=0.02)  # of four ways to swap two are as far
+    assert not (passing.is_headline or majority.is_headline)
+    samples = found.as_dict()["benchmarks"]["f"]["rules"]["exact"]["b"]["samples"]
+    assert {name: each["value"] for name, each in samples.items()} == pytest.approx(
+        {"avg@2": 4 / 6, "pass@1": 4 / 6, "pass@2": 1.0, "majority@2": 2 / 3}
+    )
+    markdown = markdown_form(found)
+    assert "| pass@2 | 66.7 (20.8 to 93.9) | 100.0 (43.9 to 100.0) |" in markdown
+    assert "avg@n is the mean" in markdown
+    assert "| b | majority@2 | +33.3 |" in markdown
+
+
+def test_runs_of_unequal_numbers_of_answers_share_what_both_have(tmp_path):
+    data = figures_data(tmp_path / "data", ROWS[:2])
+
+    def run(name, n, items):
+        rows = [
+            {"id": ROWS[k]["id"], "sample": s, "response": f"Answer: {k if s == 0 else 99}"}
+            for k in items
+            for s in range(n)
+        ]
+        more = {"num_samples": n, "temperature": 0.5}
+        return write_run(tmp_path / name, {"f": ("figures", data, rows)}, evaluation=more)
+
+    found = compare([run("four", 4, (0, 1)), run("two", 2, (0, 1))], force=True)
+    exact, passing = found.differences
+    assert (exact.measure, passing.measure) == ("exact", "pass@2")
+    assert passing.difference == pytest.approx(1 - 1 / 2)
+    markdown = markdown_form(found)
+    assert re.search(r"\| pass@4 \| 100.0 [^|]* \| - \|", markdown)
+    assert "avg@n" not in markdown_form(compare([run("one", 1, (0, 1)), run("1", 1, (0, 1))]))
+    # No item that both answered has a score of theirs: there is no difference to tell.
+    apart = compare([run("x", 2, (0,)), run("y", 2, (0, 1)), run("z", 1, (0,))], force=True)
+    assert {each.measure for each in apart.differences if each.run == "z"} == {"exact"}
 
 
 @given(st.data())

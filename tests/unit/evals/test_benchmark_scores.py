@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mmdft.evals.benchmarks import BENCHMARKS
 from mmdft.evals.benchmarks.mathverse import VERSIONS
+from mmdft.evals.benchmarks.wemath_concepts import CATEGORIES
 from mmdft.evals.stats.scores import cluster_counts
 from mmdft.records import Example, Extraction, Status, Verdict
 
@@ -37,6 +38,9 @@ def scores_of(benchmark: str, pairs: list[tuple[Example, Verdict]]) -> Mapping[s
     return found
 
 
+CONCEPTS = [concept for concepts in CATEGORIES.values() for concept in concepts]
+
+
 def problems(answers: list[tuple[bool, ...]]) -> list[tuple[Example, Verdict]]:
     """Problems of We-Math as (step, step, [step,] whole)."""
     pairs = []
@@ -45,8 +49,9 @@ def problems(answers: list[tuple[bool, ...]]) -> list[tuple[Example, Verdict]]:
         for place, is_right in enumerate(right):
             part = "multi" if place == steps else str(place + 1)
             name = f"{number}/{part}"
+            concept = CONCEPTS[(number + place) % len(CONCEPTS)]
             example = item(name, problem=str(number), part=part, steps=steps,
-                           key=f"{steps}steps_{part}")  # fmt: skip
+                           key=f"{steps}steps_{part}", knowledge=concept)  # fmt: skip
             pairs.append((example, said(name, RIGHT[is_right])))
     return pairs
 
@@ -106,6 +111,40 @@ def test_wemath_by_hand():
     assert found["rote memorization (loose)"] == pytest.approx(1 / 3)
     none_whole = scores_of("wemath", problems([(True, True, False)]))
     assert none_whole["rote memorization (strict)"] is None
+
+
+def test_wemath_has_67_concepts_in_12_categories():
+    assert (len(CATEGORIES), len(CONCEPTS), len(set(CONCEPTS))) == (12, 67, 67)
+
+
+def test_a_category_of_wemath_is_the_mean_of_its_concepts():
+    angle, ruler = CATEGORIES["Angles and Length"]
+    other = CATEGORIES["Direction"][0]
+    steps = [(angle, True), (angle, True), (angle, False), (ruler, False), (other, True)]
+    pairs = [
+        (item(f"{i}/1", problem=str(i), part="1", steps=2, key="2steps_1", knowledge=concept),
+         said(f"{i}/1", RIGHT[right]))
+        for i, (concept, right) in enumerate(steps)
+    ]  # fmt: skip
+    whole = item("9/multi", problem="9", part="multi", steps=2, key="2steps_multi", knowledge=angle)
+    unscored = item("8/2", problem="8", part="2", steps=2, key="2steps_2", knowledge=ruler)
+    pairs += [(whole, said("9/multi", "wrong")), (unscored, said("8/2", "unscored"))]
+    found = scores_of("wemath", pairs)
+    assert found["Angles and Length"] == pytest.approx((2 / 3 + 0) / 2)
+    assert found["Direction"] == 1.0  # of its two concepts one has a step
+    assert found["Position"] is None
+
+
+@given(st.lists(_PROBLEM, min_size=1, max_size=40))
+def test_wemaths_categories_are_those_of_the_definition(answers):
+    found = scores_of("wemath", problems(answers))
+    rights = defaultdict(list)
+    for number, right in enumerate(answers):
+        for place, step in enumerate(right[:-1]):
+            rights[CONCEPTS[(number + place) % len(CONCEPTS)]].append(step)
+    for name, concepts in CATEGORIES.items():
+        means = [sum(rights[c]) / len(rights[c]) for c in concepts if c in rights]
+        assert found[name] == (pytest.approx(sum(means) / len(means)) if means else None)
 
 
 def test_a_problem_of_wemath_that_lacks_a_part_is_left_out():

@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import json
+import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,7 @@ def test_mathverse_is_the_same_out_of_every_form(tmp_path: Path) -> None:
         "source": "s",
     }
     assert second.choices == ("10", "20")  # of Vision Only, out of question_for_eval
+    assert second.meta["question_for_eval"] == "Find x.\nChoices:\nA:10\nB:20"
 
     parquet(tmp_path / "hub/data/testmini-00000-of-00001.parquet", *VERSES)
     flat = [
@@ -253,7 +255,7 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
             load("mathverse", tmp_path / "x.json")
     (tmp_path / "x.pk").write_bytes(b"\x80")
     with pytest.raises(DataError, match=r"x\.pk: unknown kind of file"):
-        load("geoqa", tmp_path / "x.pk")
+        load("mathverse", tmp_path / "x.pk")
     (tmp_path / "x.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"x\.parquet: not a whole parquet file"):
         load("mathverse", tmp_path / "x.parquet")
@@ -521,6 +523,23 @@ def test_geoqa(tmp_path: Path) -> None:
     assert (example.answer, example.category) == ("A", "Other")
     with pytest.raises(DataError, match="'label' is '4'; it must be a choice's place from 0"):
         load("geoqa", whole(tmp_path / "x.json", [{**chosen, "label": 4}]))
+
+
+def test_pickles_of_geoqa_are_never_loaded(tmp_path: Path) -> None:
+    done = tmp_path / "loaded"
+    (tmp_path / "data").mkdir()
+    for file in (tmp_path / "data/test.pk", tmp_path / "x.pickle"):
+        # An object whose loading makes a file.
+        file.write_bytes(f"cos\nmkdir\n(V{done}\ntR.".encode())
+    message = r"/test\.pk: a pickle is not read, .* save test\.jsonl beside it, .* subject .* label"
+    with pytest.raises(DataError, match=message) as error:
+        load("geoqa", tmp_path / "data")
+    assert "\n" not in str(error.value)
+    with pytest.raises(DataError, match=r"x\.pickle: a pickle is not read"):
+        load("geoqa", tmp_path / "x.pickle")
+    assert not done.exists()
+    pickle.loads((tmp_path / "x.pickle").read_bytes())
+    assert done.is_dir()  # it would have been
 
 
 def test_dynamath_variants(tmp_path: Path) -> None:

@@ -291,6 +291,32 @@ def test_a_tie_or_an_uncompared_lead_is_not_bold(result: dict[str, Any], tmp_pat
         assert '<strong class="score">' not in page
 
 
+def test_scores_of_repeated_answers_stand_in_their_cells(
+    result: dict[str, Any], tmp_path: Path
+) -> None:
+    scored = result["models"]["dft"]["results"]["out of distribution"]
+    scored["samples"] = {
+        "pass@4": {"value": 0.5123, "interval": [0.4, 0.625], "standard_error": 0.05, "items": 9},
+        "majority@4": {"value": None, "interval": None},
+    }
+    page = write_report(result, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "pass@4 51.2 % (40.0 to 62.5)" in page and "majority@4 –" in page
+    markdown = report_markdown(result)
+    assert "; n = 400); pass@4 51.2 % (40.0 to 62.5); majority@4 – |" in markdown
+    assert markdown.count("pass@4") == 1
+
+
+def test_what_is_open_stands_in_its_cell(result: dict[str, Any], tmp_path: Path) -> None:
+    scored = result["models"]["dft"]["results"]["out of distribution"]
+    scored |= {"open": 4, "range": [0.3725, 0.3825]}
+    page = write_report(result, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("4 open, range 37.2 to 38.2") == 1
+    assert "; n = 400; 4 open, range 37.2 to 38.2) |" in report_markdown(result)
+    scored["open"] = 0
+    page = write_report(result, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "open, range" not in page
+
+
 def test_hostile_text_stays_text(result: dict[str, Any], tmp_path: Path) -> None:
     plain = write_report(result, tmp_path / "plain.html").read_text(encoding="utf-8")
     poison = "".join(HOSTILE)

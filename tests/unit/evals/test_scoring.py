@@ -67,7 +67,18 @@ def test_score_file(run):
     assert list(summary["rules"]) == ["official", "strict"]
     assert summary["rules"]["strict"]["accuracy"] == 0.5  # the missing item is not counted wrong
     assert summary["rules"]["strict"]["unscored"] == 1
-    assert summary["rules"]["strict"]["range"] == [1 / 3, 2 / 3]
+    # The item without a gold is not in it, and a response that was cut off is not open.
+    assert summary["rules"]["strict"]["range"] == [0.5, 0.5]
+    assert summary["headline"] == {
+        "name": "accuracy",
+        "rules": "official",
+        "value": 0.5,
+        "standard_error": summary["rules"]["official"]["standard_error"],
+        "interval": summary["rules"]["official"]["interval"],
+        "range": [0.5, 0.5],
+        "n": 3,
+        "open": 0,
+    }
     json.dumps(summary)
 
 
@@ -144,7 +155,9 @@ def test_markdown(run):
     summary, _ = run([{"id": "1", "response": "60"}, {"id": "2", "response": "A"}])
     text = results_markdown(summary)
     assert "**Partial:** 2 of 4 items have no prediction." in text
-    assert "| official | 2 | 50.0 | 35.4 | 9.5 to 90.5 | 0.0 | 0 | 0 |" in text
+    assert "| official | 2 | 50.0 | 35.4 | 9.5 to 90.5 | - | 0.0 | 0 | 0 | 0 |" in text
+    headline = "accuracy: 50.0 % ± 35.4 (95 % interval 9.5 to 90.5; official rules; n = 2)"
+    assert text.startswith(f"# mathvision\n\n**{headline}**\n")
     assert "## By subject (official)" in text
     assert "| counting | 1 | 100.0 |" in text
     tables = [part.splitlines() for part in text.split("\n\n") if part.startswith("|")]
@@ -171,3 +184,29 @@ def test_the_verdicts_may_not_replace_an_input(tmp_path):
         with pytest.raises(DataError, match="is an input"):
             score_file(predictions, benchmark="figures", data=data, out=out)
     assert "response" in predictions.read_text() and "question" in data.read_text()
+
+
+def test_the_headline_is_the_number_that_the_authors_report(tmp_path):
+    """ChartQA's is the mean of its halves: 1 of 1 and 1 of 3 here, the third of which is open."""
+    halves = ("human_test", "augmented_test", "augmented_test", "augmented_test")
+    data = jsonl(
+        tmp_path / "test.jsonl",
+        [
+            {"id": str(i), "question": "?", "answer": "7", "type": half, "image": "x.png"}
+            for i, half in enumerate(halves)
+        ],
+    )
+    responses = ("7", "7", "8", "The red bar is the longest one here.")
+    source = jsonl(
+        tmp_path / "p.jsonl", [{"id": str(i), "response": r} for i, r in enumerate(responses)]
+    )
+    summary = score_file(
+        source, benchmark="chartqa", data=data, out=tmp_path / "v.jsonl", rules=["strict"]
+    )
+    headline = summary["headline"]
+    assert (headline["name"], headline["rules"]) == ("mean of halves", "strict")
+    assert headline["value"] == pytest.approx((1 + 1 / 3) / 2)
+    assert headline["range"] == pytest.approx([(1 + 1 / 3) / 2, (1 + 2 / 3) / 2])
+    assert (headline["n"], headline["open"]) == (4, 1)
+    assert summary["rules"]["strict"]["accuracy"] == 0.5
+    assert results_markdown(summary).startswith("# chartqa\n\n**mean of halves: 66.7 %")
