@@ -10,6 +10,7 @@ from mmdft.evals.arithmetic import evaluate
 from mmdft.evals.extraction.view import (
     CONCLUSION,
     HEDGED,
+    IGNORANCE,
     LONGEST_SHORT_RESPONSE,
     NEGATION,
     REFUSAL,
@@ -27,10 +28,21 @@ _MOST_WORDS = 4
 # How many characters before a value a "not" still denies it.
 _NEAR = 20
 _CUE = re.compile(r"=|≈|\\approx\b|\b(?:is|are|equals?|get|gives?|be|have|has)\b|[为是]", re.I)
+_ROOT = r"(?:√\s*|\\sqrt\s*)(?:\d+(?:\.\d+)?|\{[^{}]{1,20}\}|\([^()]{1,20}\))"
+_PI = r"(?:π|\\?pi(?![A-Za-z]))"
+# A number with the roots and the pi that it is multiplied by: the 2 of "2√3" and of "2π" is none.
 NUMBER = re.compile(
-    r"(?<![\w^{.])[-−]?[$€£]?\d+(?:,\d{3})*(?:\.\d+)?(?:[eE][+-]?\d+"
-    r"|\s*(?:[x×*]|\\times)\s*10\s*\^\s*\{?[+-]?\d+\}?)?(?:\s*/\s*\d+)?"
-    r"(?:\s?(?:\\?%|°)|(?:mm|cm|km|kg|ft|ml|in|m|g|s|h|l)\b)?(?![A-Za-z_/\d]|\.\d)",
+    r"(?<![\w^{.√])[-−]?[$€£]?(?:\d+(?:,\d{3})*(?:\.\d+)?(?:[eE][+-]?\d+"
+    rf"|\s*(?:[x×*]|\\times)\s*10\s*\^\s*\{{?[+-]?\d+\}}?)?|{_ROOT})"
+    rf"(?:\s*(?:{_ROOT}|{_PI}))*(?:\s*/\s*\d+)?"
+    r"(?:\s?(?:\\?%|°)|(?:mm|cm|km|kg|ft|ml|in|m|g|s|h|l)\b)?"
+    rf"(?![A-Za-z_/\d]|\.\d|\s*(?:√|\\sqrt|{_PI}))",
+)
+# What a model says of itself; but "I and II" is an answer.
+_TALK = re.compile(
+    r"(?:I|we)(?:['’](?:m|re|ll|d|ve))?\s+(?:am|are|will|would|do|did|think|believe|guess|give|see|need"
+    r"|can|could|hope|want|sure|done)\b|let\s+(?:me|us)\b|let['’]s\b",
+    re.IGNORECASE,
 )
 VERB = re.compile(r"\b(?:is|are|be|has|have)\b", re.IGNORECASE)
 _BOUND = re.compile(
@@ -63,7 +75,7 @@ _THERE_ARE = re.compile(r"\bthere\s+(?:is|are|was|were)\s+(?:only\s+)?(\S+)", re
 def bare(view: View) -> str | None:
     """The whole response, where it is nothing but an answer."""
     text = bare_text(view.text)
-    if len(text) > _LONGEST_BARE or "\n" in text or REFUSAL.search(text):
+    if len(text) > _LONGEST_BARE or "\n" in text or _states_nothing(text) or _TALK.match(text):
         return None
     if view.wants_number:
         text = value_at_head(text)
@@ -103,7 +115,8 @@ def number(view: View) -> str | None:
 
 
 def _states_nothing(sentence: str) -> bool:
-    return REFUSAL.search(sentence) is not None or sentence.endswith("?")
+    refuses = REFUSAL.search(sentence) or IGNORANCE.search(sentence)
+    return refuses is not None or sentence.endswith("?")
 
 
 def _denied(sentence: str, value: str) -> bool:
@@ -145,6 +158,8 @@ def value_at_head(candidate: str) -> str:
         return candidate
     if numeric_value(candidate) is not None:
         return candidate
+    if math and numeric_value(head + tail) is not None:
+        return head  # a unit follows, such as cm^2
     words_follow = re.match(r"\s*[^\W\d_]|\s*\(", tail) is not None
     alone = not re.search(r"[\d$\\]", tail) and not _worded(tail)
     return head if alone and (words_follow or not tail) else candidate

@@ -7,7 +7,7 @@ import re
 from mmdft.evals.choices import index_of, letter
 from mmdft.evals.extraction.letters import dressed, leading_letter
 from mmdft.evals.extraction.numbers import FILLER, VERB, concluded, numeric_value, value_at_head
-from mmdft.evals.extraction.view import HEDGED, REFUSAL, View
+from mmdft.evals.extraction.view import HEDGED, IGNORANCE, REFUSAL, View
 from mmdft.evals.extraction.wording import worded
 from mmdft.evals.text import bare_text, sentences
 
@@ -88,7 +88,7 @@ def committed(candidate: str, view: View) -> str | None:
         found = found or dressed(candidate, choices) or worded(candidate, choices)
         if found:
             return found
-    if REFUSAL.search(candidate):
+    if REFUSAL.search(candidate) or IGNORANCE.search(candidate):
         return None
     core = value_at_head(candidate)
     if len(core.split()) > _MOST_WORDS or VERB.search(core):

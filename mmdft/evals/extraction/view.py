@@ -34,19 +34,41 @@ class View:
 Stage = Callable[[View], str | None]
 
 NEGATION = re.compile(
-    r"\b(?:not|isn't|aren't|doesn't|incorrect|wrong|eliminated?|cannot|can't|rules?\s+out"
+    r"\b(?:not|isn['’]t|aren['’]t|doesn['’]t|incorrect|wrong|eliminated?|cannot|can['’]t|rules?\s+out"
     r"|ruled\s+out)\b",
     re.IGNORECASE,
 )
 REFUSAL = re.compile(
-    r"\b(?:cannot|can't|unable|sorry|unknown|unclear|undetermined|indeterminate|impossible"
+    r"\b(?:cannot|can['’]t|unable|sorry|unknown|unclear|undetermined|indeterminate|impossible"
     r"|not\s+enough|not\s+possible|insufficient|more\s+information|unfortunately"
-    r"|(?:I|we)\s+(?:don't|do\s+not)\s+(?:have|see)"
-    r"|(?:image|figure|question|text|it)\s+(?:doesn't|does\s+not)\s+(?:provide|contain|specify|show)"
+    r"|(?:I|we)\s+(?:don['’]t|do\s+not)\s+(?:have|see)"
+    r"|(?:image|figure|question|text|it)\s+(?:doesn['’]t|does\s+not)"
+    r"\s+(?:provide|contain|specify|show)"
     r"|not\s+(?:provided|given|specified|available|visible|clear|sufficient)"
     r"|not\s+(?:among|one\s+of|listed)|none\s+of\s+the\s+(?:given\s+|answer\s+|provided\s+)?"
     r"(?:choices|options|answers)|no\s+(?:answer|information|image)|n/a)\b"
     r"|^\W*(?:none|null|nothing)\W*$|无法|不能确定",
+    re.IGNORECASE,
+)
+# A sentence that does not know. It takes back no answer that stands before it, and one that goes on
+# ("..., but it is probably 7") gives one.
+IGNORANCE = re.compile(
+    r"\b(?:unsure|uncertain|not\s+(?:sure|certain|known)|no\s+(?:idea|clue)|idk|it\s+depends"
+    r"|(?:don['’]t|do\s+not)\s+(?:really\s+)?know|(?:hard|difficult)\s+to\s+(?:tell|say))\b"
+    r"(?!.{0,200}\b(?:but|however|guess)\b)",
+    re.IGNORECASE,
+)
+# What says nothing even where it is marked as the answer, in a box or a tag. "Unknown" and "N/A"
+# may be what a chart says, and stand.
+NO_ANSWER = re.compile(
+    r"(?:sorry,?\s+)?(?:but\s+)?"
+    r"(?:(?:I|we)(?:\s+am|\s+are|['’]m|['’]re)?\s+|(?:it|the\s+(?:answer|value|result))\s+(?:is\s+)?)?"
+    r"(?:not\s+(?:sure|certain)|unsure|uncertain|(?:have\s+)?no\s+(?:idea|clue)"
+    r"|(?:don['’]t|do\s+not)\s+know|(?:hard|difficult|impossible)\s+to\s+(?:tell|say|determine)"
+    r"|(?:cannot|can\s+not|can['’]t|could\s+not|couldn['’]t|unable\s+to)\s+(?:be\s+)?"
+    r"(?:determined?|tell|say|answer(?:ed)?|found|find|solved?|calculated?|computed?)"
+    r"|(?:not\s+enough|insufficient)\s+(?:information|data))"
+    r"(?:\s+(?:it|this|that|the\s+\w+))?(?:\s+(?:from|with|by|based|given|without|to)\s.{0,80})?",
     re.IGNORECASE,
 )
 HEDGED = re.compile(

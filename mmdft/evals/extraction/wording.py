@@ -54,7 +54,10 @@ def choice_text(view: View) -> str | None:
     if len(view.text) <= LONGEST_SHORT_RESPONSE:
         scopes.append(view.text)
     for scope in scopes:
-        if not NEGATION.search(scope) and (found := worded(scope, view.choices)):
+        found = worded(scope, view.choices)
+        # The "cannot" of the option "cannot be determined" denies nothing.
+        own = found is not None and NEGATION.search(view.choices[ord(found) - ord("A")])
+        if found and (own or not NEGATION.search(scope)):
             return found
     for scope in scopes:
         if not NEGATION.search(scope) and (found := _in_other_words(scope, view)):

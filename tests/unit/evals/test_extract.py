@@ -5,10 +5,12 @@ import time
 import pytest
 
 from mmdft.evals.extract import STAGES, extract
+from mmdft.evals.plain import plain_equal
 
 LENGTHS = ("10 cm", "12 cm", "15 cm", "20 cm")
 ANIMALS = ("Kangaroo and rabbit", "Rabbit", "Kangaroo", "Beaver")
 YES_NO = ("Yes", "No")
+OPEN = ("30", "Cannot be determined", "45")
 
 # response, choices, answer, stage, reason
 GOLDEN = [
@@ -119,6 +121,56 @@ GOLDEN = [
     ("twenty-five", (), "25", "bare", "two words"),
     ("", (), None, "none", "nothing was written"),
     (" \n ", (), None, "none", "nor here"),
+    # roots and pi
+    ("1π radians", (), "1π radians", "bare", "the 1 of 1π is no answer of its own"),
+    ("3π/2", (), "3π/2", "bare", "a formula"),
+    ("π", (), "π", "bare", "a letter that is a number"),
+    ("2√3 cm", (), "2√3 cm", "bare", "a root and its unit"),
+    ("about 2.5π cm²", (), "2.5π", "number", "the whole product, not 2.5"),
+    ("The area is 2.5π cm².", (), "2.5π cm²", "number", "with the unit that ends it"),
+    ("So the circumference is 12π cm because r = 6.", (), "12π cm", "number", "and a reason after"),
+    ("The area is 9 pi cm^2.", (), "9 pi cm^2", "number", "pi as a word"),
+    ("The area is 100-25π cm².", (), "100-25π cm²", "number", "a difference with pi"),
+    ("The final answer is 16π square units", (), "16π square units", "phrase", "a unit in words"),
+    (r"The answer is \(4\pi\) cm^2", (), r"4\pi", "phrase", "a unit with a power follows"),
+    ("The side is √3 parsecs long.", (), "√3", "number", "the 3 of a root is no number either"),
+    ("The pieces are 5 pieces.", (), "5", "number", "a word that begins with pi"),
+    # nothing
+    ("I am not sure.", (), None, "none", "a short sentence that does not know is no answer"),
+    ("I’m not sure", (), None, "none", "with another apostrophe"),
+    ("I don’t know.", (), None, "none", "nor is this"),
+    ("No idea.", (), None, "none", "nor is this"),
+    ("It depends.", (), None, "none", "nor is this"),
+    ("I give up.", (), None, "none", "a model that speaks of itself"),
+    ("Let me think.", (), None, "none", "or to itself"),
+    ("The answer is hard to tell.", (), None, "none", "a phrase that answers nothing"),
+    (
+        r"\boxed{\text{cannot be determined}}",
+        (),
+        None,
+        "none",
+        "nor does a box, without such a choice",
+    ),
+    ("<answer>I don't know</answer>", LENGTHS, None, "none", "nor a tag"),
+    ("cannot be determined from the figure", LENGTHS, None, "none", "no such choice"),
+    (
+        "It cannot be determined from the figure.",
+        OPEN,
+        "B",
+        "choice_text",
+        "there is such a choice",
+    ),
+    (
+        "<answer>Cannot be determined from this.</answer>",
+        OPEN,
+        "B",
+        "tag",
+        "in other words, marked",
+    ),
+    ("The angle is 30. I am not sure.", (), "30", "number", "a doubt takes no answer back"),
+    ("I'm not sure, but it is probably 7.", (), "7", "number", "a guess is an answer"),
+    ("I and II", (), "I and II", "bare", "not a sentence about itself"),
+    (r"\boxed{\text{no solution}}", (), "no solution", "boxed", "that is an answer"),
 ]  # fmt: skip
 
 
@@ -167,6 +219,21 @@ COUNTED = [
 @pytest.mark.parametrize(("question", "response", "answer"), COUNTED)
 def test_the_number_that_the_question_does_not_have(question, response, answer):
     assert extract(response, question=question, wants_number=True).answer == answer
+
+
+@pytest.mark.parametrize(
+    ("response", "gold"),
+    [
+        ("1π radians", "π"),
+        ("The area is 2.5π cm².", "\\frac{5\\pi}{2}"),
+        ("The area is 9 pi cm^2.", "9\\pi"),
+        ("The answer is \\(4\\pi\\) cm^2", "4π"),
+        ("2√3 cm", "2\\sqrt{3}"),
+        ("16π square units", "16\\pi"),
+    ],
+)
+def test_what_has_pi_or_a_root_is_read_whole_and_compares(response, gold):
+    assert plain_equal(gold, extract(response).answer) is True
 
 
 def test_the_last_question_that_a_model_asks_itself():
@@ -229,6 +296,10 @@ def test_every_stage_has_a_golden_case():
         "Is there anything else? ",
         "12 + ",
         "one ",
+        "uncertain ",
+        "2π ",
+        "1 √2 ",
+        "√ ",
         "so 5 is ",
         "不",
     ],

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdft.evals.stats import clustered_error, sample_scores, summarise
+from mmdft.evals.stats import clustered_error, paired_samples, sample_scores, summarise
 from mmdft.evals.stats.samples import item_values, majority, measures, pass_at
 from mmdft.records import Example, Extraction, Prediction, Verdict
 
@@ -250,3 +250,22 @@ def test_majority_is_what_random_picks_of_the_most_frequent_give(answers):
     assert found == pytest.approx(expected)
     backwards = judged("x", letters[::-1], answers[::-1])
     assert majority(backwards, ()) == pytest.approx(found)
+
+
+# --- two runs ---
+
+
+def test_a_paired_difference_is_over_the_items_that_count_on_both_sides():
+    examples, a = of_items(x="ww", y="c", z="cw")
+    b = of_items(x="cw", y="cw", z="wu")[1]
+    estimate, p, n = paired_samples("pass@2", examples, a, b, None)
+    assert (n, estimate.clusters, estimate.value, p) == (1, 1, 1.0, 1.0)  # x: 0 and 1
+    estimate, p, n = paired_samples("pass@2", examples[1:], a[2:], b[2:], None)
+    assert (n, estimate.value, p) == (0, None, None)
+    # A cluster swaps whole: two items that gain together are one coin, which is no evidence.
+    examples = [Example(id=i, turns=(), answer="1", meta={"problem": "p"}) for i in "xyz"]
+    b = of_items(x="cw", y="cw", z="cw")[1]
+    a = of_items(x="ww", y="ww", z="cw")[1]
+    estimate, p, n = paired_samples("pass@2", examples, a, b, "problem")
+    assert (n, estimate.clusters, p) == (3, 1, 1.0)
+    assert estimate.value == pytest.approx(2 / 3)
