@@ -168,8 +168,8 @@ def test_a_server_that_dies_half_way_leaves_what_came_and_the_rest_unanswered(co
     assert len(predicted) == 5
     assert len(found) == len(predicted) + len(unanswered) == 300
     tried = [reason for reason in unanswered.values() if not reason.startswith("not asked")]
-    # Those under way when it was found to be gone may still have been tried.
-    assert GONE_AFTER <= len(tried) <= GONE_AFTER + 2 * concurrency
+    # Without retries several more fail before it is known that it is gone; not half of them do.
+    assert GONE_AFTER <= len(tried) < 150
     assert 6 <= asked <= 5 + concurrency
     assert f"in a row had failed at {server.url}" in unanswered["299"]
 

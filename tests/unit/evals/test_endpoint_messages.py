@@ -57,9 +57,9 @@ def test_a_file_that_need_not_change_is_sent_as_it_is(kind, mode, mime, tmp_path
     assert data_url(ImageRef(path=path), ANY) == data_url(ImageRef(data=content), ANY)
 
 
-def turned():
+def turned(orientation):
     exif = Image.Exif()
-    exif[0x0112] = 6
+    exif[0x0112] = orientation
     return encoded(picture(), "JPEG", exif=exif)
 
 
@@ -72,8 +72,10 @@ def see_through():
 @pytest.mark.parametrize(
     "content",
     [
-        pytest.param(turned(), id="turned by EXIF"),
+        pytest.param(turned(6), id="turned by EXIF"),
+        pytest.param(turned(3), id="upside down by EXIF"),
         pytest.param(see_through(), id="transparent"),
+        pytest.param(encoded(picture(), "PNG", transparency=(10, 20, 200)), id="one colour"),
         pytest.param(encoded(picture("CMYK"), "JPEG"), id="CMYK"),
         pytest.param(encoded(picture("P"), "GIF"), id="GIF"),
         pytest.param(encoded(picture("L").convert("I;16"), "PNG"), id="16 bits"),
