@@ -80,7 +80,8 @@ class Rendered:
     says whether token t is trained on; `segments[t]` which part of a reply it then belongs to, as
     a code of `mmdft.data.segments.SEGMENTS`, and is 0 where it is not trained on; `images` are the
     processor's tensors (`pixel_values` of shape (patches, patch_dim), `image_grid_thw` of shape
-    (num_images, 3) for the Qwen families). `reference_logp` has, for each trained token in order,
+    (num_images, 3) for the Qwen families), or what arrives as such when a data loader's worker
+    sends it (`mmdft.data.patches`). `reference_logp` has, for each trained token in order,
     the log-probability that the model gave it before training, for the objectives that need it.
     """
 
@@ -89,7 +90,7 @@ class Rendered:
     mask: tuple[bool, ...]
     segments: tuple[int, ...]
     image_tokens: tuple[bool, ...]
-    images: Mapping[str, Tensor]
+    images: Mapping[str, Any]
     reference_logp: tuple[float, ...] | None = None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmdft.data.patches import BytePatches, joined
 from mmdft.records import Rendered
 
 IGNORE = -100
@@ -100,17 +101,25 @@ def _pad(examples: Sequence[Rendered], pad_id: int, *, left: bool) -> dict[str, 
     return {"input_ids": ids, "attention_mask": attention, "mm_token_type_ids": types}
 
 
-def concatenate_images(examples: Sequence[Rendered]) -> dict[str, Tensor]:
+def concatenate_images(examples: Sequence[Rendered]) -> dict[str, Any]:
     """The images' tensors of all examples, in order; nothing if there are no images.
+
+    In a data loader's worker one may be `BytePatches`, which arrive as a tensor.
 
     Where images are cut into tiles, and not all into as many, zeros stand for those that one lacks,
     as the families' processors have it.
     """
     names = {name for example in examples for name in example.images}
     return {
-        name: torch.cat(_even([e.images[name] for e in examples if name in e.images]))
+        name: _joined([e.images[name] for e in examples if name in e.images])
         for name in sorted(names)
     }
+
+
+def _joined(parts: list[Any]) -> Tensor | BytePatches:
+    if all(isinstance(part, BytePatches) for part in parts):
+        return joined(parts)
+    return torch.cat(_even([p.values() if isinstance(p, BytePatches) else p for p in parts]))
 
 
 def _even(tensors: list[Tensor]) -> list[Tensor]:

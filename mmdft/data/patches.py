@@ -1,8 +1,14 @@
-"""Images cut into patches as Qwen's image processors do it, bit for bit, in less time."""
+"""Images cut into patches as Qwen's image processors do it, bit for bit, in less time.
+
+The processor's values are 24 bytes for a pixel of three. What a data loader's worker sends goes
+through shared memory, and to fill so much of it takes longer than to make the values. So a worker
+sends the bytes, in the patches' order, and the values are made of them where they arrive.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -10,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch.utils.data import get_worker_info
 
 
 class _Cut(NamedTuple):
@@ -23,7 +30,28 @@ class _Cut(NamedTuple):
     scale: float
 
 
-def patches(images: Sequence[Image.Image], tools: Any) -> dict[str, torch.Tensor] | None:
+@dataclass(frozen=True, slots=True, eq=False)
+class BytePatches:
+    """`pixel_values` that are not normalised yet; sent to another process, they arrive as these."""
+
+    blocks: torch.Tensor
+    """(patches, patch * patch, channels) uint8; those of one visual token stand together"""
+    cut: _Cut
+
+    def values(self) -> torch.Tensor:
+        """`pixel_values`, (patches, channels * frames * patch * patch) fp32."""
+        return _values(self.blocks, self.cut)
+
+    def __reduce__(self) -> tuple[Callable[..., torch.Tensor], tuple[torch.Tensor, _Cut]]:
+        return _values, (self.blocks, self.cut)
+
+
+def joined(parts: Sequence[BytePatches]) -> BytePatches:
+    """The patches of several examples, made by one processor, in order."""
+    return BytePatches(torch.cat([part.blocks for part in parts]), parts[0].cut)
+
+
+def patches(images: Sequence[Image.Image], tools: Any) -> dict[str, Any] | None:
     """The tensors of images in RGB whose sides are multiples of patch times merge size.
 
     Args:
@@ -32,8 +60,9 @@ def patches(images: Sequence[Image.Image], tools: Any) -> dict[str, torch.Tensor
 
     Returns:
         `pixel_values` (patches, channels * frames * patch * patch) fp32 and `image_grid_thw`
-        (images, 3) int64, equal to those of the processor without resizing; None if that processor
-        is of a kind that was not seen to be equal.
+        (images, 3) int64, equal to those of the processor without resizing; in a data loader's
+        worker the former as `BytePatches`. None if the processor is of a kind that was not seen to
+        be equal.
     """
     try:
         cut = _Cut(
@@ -46,7 +75,13 @@ def patches(images: Sequence[Image.Image], tools: Any) -> dict[str, torch.Tensor
         )
     except (AttributeError, TypeError):
         return None
-    return _cut(images, cut) if _is_proven(tools, cut) else None
+    if not _is_proven(tools, cut):
+        return None
+    found, grids = _cut(images, cut)
+    return {
+        "pixel_values": found.values() if get_worker_info() is None else found,
+        "image_grid_thw": grids,
+    }
 
 
 @lru_cache(maxsize=16)
@@ -59,28 +94,22 @@ def _is_proven(tools: Any, cut: _Cut) -> bool:
         for rows, columns in ((2, 3), (3, 1))
     ]
     theirs = tools(images=images, do_resize=False, return_tensors="pt")
-    ours = _cut(images, cut)
+    found, grids = _cut(images, cut)
+    ours = {"pixel_values": found.values(), "image_grid_thw": grids}
     return theirs.keys() == ours.keys() and all(
         torch.equal(ours[name], theirs[name]) for name in ours
     )
 
 
-def _cut(images: Sequence[Image.Image], cut: _Cut) -> dict[str, torch.Tensor]:
+def _cut(images: Sequence[Image.Image], cut: _Cut) -> tuple[BytePatches, torch.Tensor]:
+    """The images' patches, and `image_grid_thw`."""
     grids = [(1, image.height // cut.patch, image.width // cut.patch) for image in images]
-    counts = [rows * columns for _, rows, columns in grids]
-    values = np.empty((sum(counts), len(cut.mean), cut.frames, cut.patch**2), dtype=np.float32)
-    end = 0
-    for image, count in zip(images, counts, strict=True):
-        start, end = end, end + count
-        _normalise(_blocks(image, cut), cut, out=values[start:end])
-    return {
-        "pixel_values": torch.from_numpy(values.reshape(len(values), -1)),
-        "image_grid_thw": torch.tensor(grids),
-    }
+    blocks = torch.cat([torch.from_numpy(_blocks(image, cut)) for image in images])
+    return BytePatches(blocks, cut), torch.tensor(grids)
 
 
 def _blocks(image: Image.Image, cut: _Cut) -> NDArray[np.uint8]:
-    """(patches, patch * patch, channels); patches that become one visual token stand together."""
+    """Those of one image, as `BytePatches` has them."""
     pixels = np.asarray(image)
     height, width, channels = pixels.shape
     # A row of a patch is moved as one item; byte by byte takes several times as long.
@@ -93,12 +122,15 @@ def _blocks(image: Image.Image, cut: _Cut) -> NDArray[np.uint8]:
     return ordered.view(np.uint8).reshape(-1, cut.patch**2, channels)
 
 
-def _normalise(blocks: NDArray[np.uint8], cut: _Cut, out: NDArray[np.float32]) -> None:
-    """Values / 255, less the mean, by the deviation, to (patches, channels, frames, values)."""
+def _values(blocks: torch.Tensor, cut: _Cut) -> torch.Tensor:
+    """Values / 255, less the mean, by the deviation; each is there once for each frame."""
+    pixels = blocks.numpy()
+    made = np.empty((len(pixels), len(cut.mean), cut.frames, cut.patch**2), dtype=np.float32)
     # Mean and deviation are scaled in place of the values, as transformers' processors do.
     scale = np.float32(1 / cut.scale)
     for channel, (mean, deviation) in enumerate(zip(cut.mean, cut.std, strict=True)):
-        values = blocks[:, :, channel].astype(np.float32)
-        values -= np.float32(mean) * scale
-        values /= np.float32(deviation) * scale
-        out[:, channel] = values[:, None]
+        plane = pixels[:, :, channel].astype(np.float32)
+        plane -= np.float32(mean) * scale
+        plane /= np.float32(deviation) * scale
+        made[:, channel] = plane[:, None]
+    return torch.from_numpy(made.reshape(len(made), -1))

@@ -252,8 +252,10 @@ def num_image_tokens(sizes: Sequence[Size], processor: Any, budget: ImageBudget)
 
 def image_tensors(
     images: Sequence[Image.Image], processor: Any, budget: ImageBudget
-) -> dict[str, torch.Tensor]:
+) -> dict[str, Any]:
     """The model's tensors of one example's images; none for no images.
+
+    In a data loader's worker `pixel_values` may be `mmdft.data.patches.BytePatches`.
 
     Args:
         images: upright, in the order of the chat; fitted already where there is a pixel budget.
