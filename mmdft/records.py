@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant"]
 Status = Literal["correct", "wrong", "no_answer", "unscored"]

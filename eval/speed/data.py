@@ -371,7 +371,7 @@ def as_markdown(result: dict[str, Any]) -> str:
                     who,
                     *(f"{speed:.1f}" for speed in speeds.values()),
                     *(f"{ratio:.2f}" for ratio in ratios),
-                    f"{each['cpu_ms_per_row']['0']:.1f}",
+                    *(f"{ms:.1f}" for ms in each["cpu_ms_per_row"].values()),
                     f"{each['prepared_seconds']:.1f}",
                     f"{each['work']['image_tokens']:,}",
                     f"{each['work']['labels']:,}",
@@ -381,16 +381,19 @@ def as_markdown(result: dict[str, Any]) -> str:
             "pipeline",
             *(f"rows/s, {n} worker{'s' * (n != 1)}" for n in WORKERS),
             *(f"mmdft / it, {n}" for n in WORKERS),
-            "CPU ms a row",
+            *(f"CPU ms a row, {n}" for n in WORKERS),
             "s before",
             "image tokens",
             "labels",
         ]
         parts += [f"## With {name}", table(titles, rows)]
     parts.append(
-        "`CPU ms a row` is the computing of an epoch without workers, which other work on the "
-        "machine changes least. Every epoch runs in a process of its own; mmdft's keeps freed "
-        "memory, as `mmdft train` does (`mmdft.memory`). `s before` is spent before the first "
+        "`CPU ms a row` is the computing of all processes in an epoch with so many workers, which "
+        "other work on the machine changes least. Every epoch runs in a process of its own, the "
+        "start of its workers included; mmdft's keeps freed memory, as `mmdft train` does "
+        "(`mmdft.memory`). mmdft's workers send pixels as bytes, an eighth of the processor's "
+        "values, which are made of them where they arrive; the others fill shared memory with the "
+        "values. `s before` is spent before the first "
         "batch: mmdft parses, tokenises and measures every row, and reads the headers of the "
         "images; LLaMA-Factory tokenises, and decodes every image to count its tokens; TRL does "
         "all in the collator. An epoch is like the next in all of them; `mmdft, streamed` parses "

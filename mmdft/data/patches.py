@@ -118,7 +118,7 @@ def _blocks(image: Image.Image, cut: _Cut) -> NDArray[np.uint8]:
         *(height // cut.patch // cut.merge, cut.merge, cut.patch),
         *(width // cut.patch // cut.merge, cut.merge),
     )
-    ordered = np.ascontiguousarray(tokens.transpose(0, 3, 1, 4, 2))
+    ordered = tokens.transpose(0, 3, 1, 4, 2).copy()
     return ordered.view(np.uint8).reshape(-1, cut.patch**2, channels)
 
 

@@ -12,9 +12,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torch.utils.data import DataLoader, Dataset
 
-from mmdft.data.patches import patches
+from mmdft.data.collate import concatenate_images
+from mmdft.data.patches import BytePatches, patches
 from mmdft.data.vision import fit, image_tensors, pixel_budget
+from mmdft.records import Rendered
 
 Load = Callable[[str], Any]
 FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
@@ -80,3 +83,62 @@ def test_a_resized_image_has_the_pixels_that_the_processor_itself_gives_it(
         images=[image], size={"shortest_edge": 3136, "longest_edge": largest}, return_tensors="pt"
     )
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+class Cuttings(Dataset[Rendered]):
+    """Examples of an image each, cut where they are asked for."""
+
+    def __init__(self, images: list[Image.Image], tools: Any) -> None:
+        self.images, self.tools = images, tools
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Rendered:
+        made = patches([self.images[index]], self.tools)
+        assert made is not None
+        return rendered(made)
+
+
+def rendered(made: dict[str, Any]) -> Rendered:
+    return Rendered(
+        id="a", ids=(1,), mask=(True,), segments=(0,), image_tokens=(False,), images=made
+    )
+
+
+def collated(examples: list[Rendered]) -> dict[str, Any]:
+    batch = concatenate_images(examples)
+    return batch | {"are_bytes": isinstance(batch["pixel_values"], BytePatches)}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_worker_sends_bytes_that_arrive_as_the_same_values(processor: Load, family: str) -> None:
+    tools = processor(family).image_processor
+    side = tools.patch_size * tools.merge_size
+    images = [drawing(i, side * (1 + i % 3), side * (1 + i % 2)) for i in range(7)]
+    rows = Cuttings(images, tools)
+    alone, worked = (
+        list(DataLoader(rows, batch_size=3, collate_fn=collated, num_workers=workers))
+        for workers in (0, 2)
+    )
+    for start, one, other in zip((0, 3, 6), alone, worked, strict=True):
+        assert (one["are_bytes"], other["are_bytes"]) == (False, True)
+        theirs = tools(images=images[start : start + 3], do_resize=False, return_tensors="pt")
+        for name, tensor in theirs.items():
+            assert one[name].dtype == other[name].dtype == tensor.dtype
+            assert torch.equal(one[name], tensor) and torch.equal(other[name], tensor)
+
+
+def test_values_of_the_process_itself_beside_a_workers_bytes(
+    processor: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = processor("qwen2_5_vl").image_processor
+    images = [drawing(0, 56, 56), drawing(1, 28, 84)]
+    first = patches(images[:1], tools)
+    monkeypatch.setattr("mmdft.data.patches.get_worker_info", object)
+    second = patches(images[1:], tools)
+    assert first is not None and second is not None
+    assert isinstance(second["pixel_values"], BytePatches)
+    theirs = tools(images=images, do_resize=False, return_tensors="pt")
+    ours = concatenate_images([rendered(first), rendered(second)])
+    assert torch.equal(ours["pixel_values"], theirs["pixel_values"])
