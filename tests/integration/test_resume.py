@@ -193,6 +193,9 @@ def test_twenty_kills(tiny_dir, tmp_path):
                 ended = wait([process.sentinel], timeout=0.001)
             if not ended:
                 process.kill()
+                process.join()
+                # It may have ended by itself just before.
+                ended = process.exitcode == 0
             finish(process, log, 0 if ended else -signal.SIGKILL)
             kills += not ended
             cut += half_written(folder)
