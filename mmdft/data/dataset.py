@@ -28,7 +28,7 @@ from mmdft.data.mixtures import (
 )
 from mmdft.data.parallel import mapped_chunks
 from mmdft.data.progress import told
-from mmdft.data.quarantine import BadRow, bad_row, most_bad
+from mmdft.data.quarantine import BadRow, bad_row, refuse_too_many
 from mmdft.data.render import KEPT_TOKENS, add_images, kept_tokens, render_tokens
 from mmdft.data.segments import SEGMENTS
 from mmdft.data.sources import Origin, format_of, parse_row, row_id, to_example
@@ -126,7 +126,7 @@ def load_examples(
     names = ", ".join(str(source.path) for source in sources)
     good, bad = _read(sources, config, processor, budget)
     num_bad, total = len(bad), len(good) + len(bad)
-    _refuse_too_many(names, bad, total, config.max_bad_fraction)
+    refuse_too_many(names, bad, total, config.max_bad_fraction)
     formats = Counter((str(sources[row.which].path), row.format) for row in good)
     notes = [
         f"{path}: {num:,} row{'s' * (num > 1)} read as {name}"
@@ -224,18 +224,6 @@ def _read(
         else:
             bad.append(result)
     return good, bad
-
-
-def _refuse_too_many(names: str, bad: Sequence[BadRow], total: int, fraction: float) -> None:
-    if not total:
-        raise DataError(f"{names}: no rows")
-    if len(bad) > most_bad(total, fraction):
-        raise DataError(
-            f"{names}: {len(bad)} of {total} rows are bad, more than data.max_bad_fraction="
-            f"{fraction}; the first: {bad[0]}"
-        )
-    if len(bad) == total:
-        raise DataError(f"{names}: all {total} rows are bad; the first: {bad[0]}")
 
 
 def _without_duplicates(rows: Sequence[_Row]) -> tuple[list[_Row], list[BadRow]]:

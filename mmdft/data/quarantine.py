@@ -54,6 +54,29 @@ def most_bad(total: int, fraction: float) -> int:
     return most if total and most / total <= fraction else most - 1
 
 
+def refuse_too_many(names: str, bad: Sequence[BadRow], total: int, fraction: float) -> None:
+    """Stop where no row can be used, or a larger share is bad than allowed.
+
+    Args:
+        names: the data's, for the message.
+        bad: the rows that cannot be used.
+        total: all rows, usable or not.
+        fraction: `data.max_bad_fraction`.
+
+    Raises:
+        DataError: it is so.
+    """
+    if not total:
+        raise DataError(f"{names}: no rows")
+    if len(bad) > most_bad(total, fraction):
+        raise DataError(
+            f"{names}: {len(bad)} of {total} rows are bad, more than data.max_bad_fraction="
+            f"{fraction}; the first: {bad[0]}"
+        )
+    if len(bad) == total:
+        raise DataError(f"{names}: all {total} rows are bad; the first: {bad[0]}")
+
+
 class Quarantine:
     """Takes the bad rows that are met in training, writes each once, and stops at too many.
 

@@ -1,49 +1,59 @@
-"""The folder of an evaluation: which configurations may go on in it."""
+"""The folder of answers, of an evaluation or a sampling: which configurations may go on in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mmdft.config import RunConfig
+from mmdft.config_errors import show
 from mmdft.config_loading import load_config
 from mmdft.errors import ConfigError
 from mmdft.provenance import check_run_folder
 
-# Settings of `evaluation` that no answer depends on, or that only say which answers are wanted.
+FREE_OF_BACKEND = frozenset({"url", "concurrency", "retries", "timeout", "key_variable"})
+"""Settings of a backend that no answer depends on."""
+# The same of `evaluation`, and those that only say which answers are wanted.
 _FREE = ("output_dir", "benchmarks", "batch_size", "num_samples", "judge", "every_steps")
-_FREE_OF_BACKEND = ("url", "concurrency", "retries", "timeout", "key_variable")
 
 
-def check_folder(folder: Path, config: RunConfig) -> None:
-    """See that a folder is new, empty, or holds an evaluation that this one may go on with.
+def check_folder(
+    folder: Path, config: RunConfig, matters: Callable[[RunConfig], Mapping[str, Any]]
+) -> None:
+    """See that a folder is new, empty, or holds answers that this configuration may go on with.
 
-    What may be another one: which benchmarks, how many items and samples, and how fast; answers
-    that are there are kept.
+    Args:
+        folder: where answers are kept.
+        config: the configuration that asks.
+        matters: the settings that must be those that the folder's answers came of.
 
     Raises:
-        ConfigError: the folder holds an evaluation with another model, decoding, system prompt,
-            pixels, preset or backend, or files of another kind.
+        ConfigError: one of them is another, or the folder holds files of another kind.
     """
     path = folder / "config.yaml"
     if not path.is_file():
         check_run_folder(folder, config)
         return
-    before, now = (dict(_flat(_matters(each))) for each in (load_config(path), config))
-    for key, value in now.items():
-        if before.get(key) != value:
+    before, now = (dict(_flat(matters(each))) for each in (load_config(path), config))
+    for key in (*now, *before):
+        if before.get(key) != now.get(key):
             raise ConfigError(
-                f"{folder} holds an evaluation with {key}: {before.get(key)!r}, and this one has "
-                f"{value!r}; choose another evaluation.output_dir, or delete that folder"
+                f"{folder} holds answers with {key}: {show(before.get(key))}, and this "
+                f"configuration has {show(now.get(key))}; choose another output_dir, or delete "
+                "that folder"
             )
 
 
-def _matters(config: RunConfig) -> dict[str, Any]:
-    """The settings that answers depend on."""
-    evaluation = config.evaluation.model_dump(mode="json", exclude=set(_FREE))
-    for name in _FREE_OF_BACKEND:
-        del evaluation["backend"][name]
+def evaluation_matters(config: RunConfig) -> dict[str, Any]:
+    """What the answers of an evaluation depend on.
+
+    Which benchmarks, how many items and samples, and how fast may be other than before; answers
+    that are there are kept.
+    """
+    evaluation = config.evaluation.model_dump(
+        mode="json", exclude={**dict.fromkeys(_FREE, True), "backend": set(FREE_OF_BACKEND)}
+    )
     evaluation["min_pixels"], evaluation["max_pixels"] = config.evaluation_pixels()
     return {"model": config.model.model_dump(mode="json"), "evaluation": evaluation}
 

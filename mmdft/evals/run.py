@@ -13,7 +13,7 @@ from mmdft.errors import ConfigError, DataError
 from mmdft.evals.asking import PREDICTIONS, answer_into, launched_ranks, requests_for
 from mmdft.evals.backends import Backend, open_backend
 from mmdft.evals.benchmarks import benchmark_named
-from mmdft.evals.folder import check_folder
+from mmdft.evals.folder import check_folder, evaluation_matters
 from mmdft.evals.items import write_items
 from mmdft.evals.scoring import score_file
 from mmdft.evals.tables import results_markdown
@@ -66,7 +66,7 @@ def evaluate(config: RunConfig) -> EvalResult:
     # A run's model lies in RUN/model; its name is the run's.
     named = name.parent.name if name.name == "model" else name.name
     run_dir = settings.output_dir or Path("runs") / f"eval-{named}"
-    check_folder(run_dir, config)
+    check_folder(run_dir, config, evaluation_matters)
     asked = {
         chosen.label or chosen.name: ask(chosen, settings.of(chosen))
         for chosen in settings.benchmarks

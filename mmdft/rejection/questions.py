@@ -16,7 +16,7 @@ from mmdft.data.images import open_image
 from mmdft.data.mixtures import duplicates, image_digests, picked_rows
 from mmdft.data.parallel import mapped_chunks
 from mmdft.data.progress import told
-from mmdft.data.quarantine import BadRow, bad_row, most_bad
+from mmdft.data.quarantine import BadRow, bad_row, refuse_too_many
 from mmdft.data.sources import Origin, format_of, parse_row, row_id, to_example
 from mmdft.errors import ConfigError, DataError
 from mmdft.records import Example, Turn
@@ -95,16 +95,9 @@ def read_questions(config: DataConfig, settings: SampleConfig) -> Questions:
         found, same = _without_duplicates(found)
     names = ", ".join(str(source.path) for source in config.train)
     total = len(found) + len(bad) + len(no_gold) + len(same)
-    if len(bad) > most_bad(total, config.max_bad_fraction):
-        raise DataError(
-            f"{names}: {len(bad)} of {total} rows are bad, more than data.max_bad_fraction="
-            f"{config.max_bad_fraction}; the first: {bad[0]}"
-        )
+    refuse_too_many(names, bad, total, config.max_bad_fraction)
     if not found:
-        first = next(iter([*bad, *no_gold]), None)
-        raise DataError(
-            f"{names}: no rows" if first is None else f"{names}: no row to ask; the first: {first}"
-        )
+        raise DataError(f"{names}: no row to ask; the first: {[*bad, *no_gold][0]}")
     return Questions(asked=_told_apart(found), bad=bad, no_gold=no_gold, duplicates=same)
 
 

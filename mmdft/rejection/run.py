@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from mmdft.config import RunConfig, SampleConfig
-from mmdft.config_loading import dump_config, load_config
+from mmdft.config_loading import dump_config
 from mmdft.data.progress import told
 from mmdft.errors import ConfigError, DataError
 from mmdft.evals.asking import PREDICTIONS, answer_into, launched_ranks, requests_for
 from mmdft.evals.backends import open_backend
+from mmdft.evals.folder import FREE_OF_BACKEND, check_folder
 from mmdft.evals.rules.staged import strict
 from mmdft.evals.scoring import read_predictions
 from mmdft.files import read_json, write_json, write_jsonl, write_text
 from mmdft.provenance import (
-    check_run_folder,
     claim_run_folder,
     fingerprint,
     held,
@@ -44,7 +44,7 @@ _FREE: Any = {
     "keep": True,
     "skip_solved": True,
     "max_kept": True,
-    "backend": {"url", "concurrency", "retries", "timeout", "key_variable"},
+    "backend": set(FREE_OF_BACKEND),
 }
 
 
@@ -78,7 +78,7 @@ def sample(config: RunConfig) -> SampleResult:
     if not config.data.train:
         raise ConfigError("data.train is empty; name the data whose questions are asked")
     ranks = launched_ranks(settings.backend.name, "mmdft sample")
-    _check_folder(run_dir, config)
+    check_folder(run_dir, config, _matters)
     questions = read_questions(config.data, settings)
     examples = [question.example for question in questions.asked]
     pixels = (config.data.min_pixels, config.data.max_pixels)
@@ -114,21 +114,13 @@ def sample(config: RunConfig) -> SampleResult:
     )
 
 
-def _check_folder(folder: Path, config: RunConfig) -> None:
-    """See that a folder is new, empty, or holds a sampling that this one may go on with.
-
-    Raises:
-        ConfigError: it holds one of another model, data or decoding, or files of another kind.
-    """
-    path = folder / "config.yaml"
-    if not path.is_file() or _matters(load_config(path)) != _matters(config):
-        check_run_folder(folder, config)
-
-
-def _matters(config: RunConfig) -> list[dict[str, Any]]:
+def _matters(config: RunConfig) -> dict[str, Any]:
     """The settings that questions and answers depend on."""
-    settings = config.sample.model_dump(exclude=_FREE)
-    return [config.model.model_dump(), config.data.model_dump(), settings]
+    return {
+        "model": config.model.model_dump(mode="json"),
+        "data": config.data.model_dump(mode="json"),
+        "sample": config.sample.model_dump(mode="json", exclude=_FREE),
+    }
 
 
 def _tell(config: RunConfig, questions: Questions) -> None:

@@ -134,7 +134,7 @@ def test_only_what_answers_depend_on_must_be_the_same(config, tmp_path):
         "backend": "vllm",
     }.items():
         name = "backend.name" if key == "backend" else key
-        with pytest.raises(ConfigError, match=f"holds an evaluation with evaluation.{name}: "):
+        with pytest.raises(ConfigError, match=f"holds answers with evaluation.{name}: "):
             evaluate(load_config(config("run", **{key: value})))
     assert answers(tmp_path / "run") == kept
 
