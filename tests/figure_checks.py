@@ -56,13 +56,22 @@ class Recorder(Canvas):
 class CheckedCanvas(Canvas):
     """Refuses a label that is not on one plain colour, near the border, or on another label."""
 
+    margin = 1
+    """around a label's ink, in units"""
+
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.labels: list[tuple[float, float, float, float]] = []
 
     def text(self, center: Point, text: str) -> None:
         (x, y), (width, height) = self.place(center), self.text_size(text)
-        box = (x - width / 2 - 1, y - height / 2 - 1, x + width / 2 + 1, y + height / 2 + 1)
+        free = self.margin
+        box = (
+            x - width / 2 - free,
+            y - height / 2 - free,
+            x + width / 2 + free,
+            y + height / 2 + free,
+        )
         assert min(box) > 0 and max(box) < UNITS, (text, box)
         scale = self.image.width / UNITS
         patch = self.image.crop(tuple(round(v * scale) for v in box))  # type: ignore[arg-type]
@@ -88,6 +97,12 @@ class CheckedCanvas(Canvas):
     def line(self, *arguments: Any, **options: Any) -> None:
         assert not self.labels, "shapes come before labels"
         super().line(*arguments, **options)
+
+
+class TightCanvas(CheckedCanvas):
+    """Lets a label be next to something, but not on it."""
+
+    margin = 0
 
 
 # Where a shape's corners are is the same at every size; so small, nothing but labels is slow.

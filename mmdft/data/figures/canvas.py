@@ -19,6 +19,8 @@ CENTER = (UNITS / 2, UNITS / 2)
 # The free strip at the border, and between a label and what is next to it.
 BORDER = 4
 GAP = 2
+# The least that stays free between a label and the border.
+_LEAST = 0.5
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -193,7 +195,13 @@ class Canvas:
         if nx * (inside[0] - middle[0]) + ny * (inside[1] - middle[1]) > 0:
             nx, ny = -nx, -ny
         away = (self._reach(text, nx, ny) + self.style.line_width / 2 + GAP) / self._shrink
-        self.text((middle[0] + nx * away, middle[1] + ny * away), text)
+        x, y = middle[0] + nx * away, middle[1] + ny * away
+        if self._shrink == 1:
+            # A wide label of a steep edge may reach beyond the border; turned shapes are smaller.
+            width, height = self.text_size(text)
+            x = min(max(x, width / 2 + _LEAST), UNITS - width / 2 - _LEAST)
+            y = min(max(y, height / 2 + _LEAST), UNITS - height / 2 - _LEAST)
+        self.text((x, y), text)
 
     def label_out(self, corner: Point, inside: Point, text: str) -> None:
         """A label at a corner of a shape, on the side away from `inside`."""

@@ -18,6 +18,8 @@ hash leaves the family out, so families that share a picture do not leak it to e
 
 Every ood figure has the other style, so none can be in train. Where numbers are printed, they do
 not overlap either, parameter by parameter; of the triples, none is in both.
+"ood" may also have one or two of the three alone (`SHIFTS`); without the other ranges, its figures
+are those of "test", and so still not in train.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from mmdft.data.figures.basic_families import BASIC_FAMILIES
 from mmdft.data.figures.chart_families import CHART_FAMILIES
 from mmdft.data.figures.figure import Family
 from mmdft.data.figures.geometry_families import GEOMETRY_FAMILIES
+from mmdft.data.figures.reading_families import READING_FAMILIES
 from mmdft.data.figures.space_families import COORDINATE_FAMILIES, SOLID_FAMILIES
 
 FAMILIES: dict[str, Family] = {
@@ -35,6 +38,10 @@ FAMILIES: dict[str, Family] = {
     **SOLID_FAMILIES,
     **CHART_FAMILIES,
 }
+"""What is drawn unless families are named."""
+
+ALL_FAMILIES: dict[str, Family] = {**FAMILIES, **READING_FAMILIES}
+"""The exercises in reading too."""
 
 GROUPS = {
     "basic": tuple(BASIC_FAMILIES),
@@ -42,5 +49,6 @@ GROUPS = {
     "coordinates": tuple(COORDINATE_FAMILIES),
     "solids": tuple(SOLID_FAMILIES),
     "charts": tuple(CHART_FAMILIES),
+    "exercises": tuple(READING_FAMILIES),
 }
 """Families that can be asked for together."""

@@ -17,6 +17,8 @@ Params = dict[str, Any]
 Ranges = Mapping[str, Sequence[Any]]
 
 SPLITS = ("train", "validation", "test", "ood")
+SHIFTS = ("values", "wording", "look")
+"""What the split "ood" has other than the rest: ranges, questions, style of the pictures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

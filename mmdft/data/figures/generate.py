@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from hashlib import blake2b
 from random import Random
@@ -11,10 +11,11 @@ from random import Random
 from PIL.Image import Image
 
 from mmdft.data.figures.canvas import Canvas
-from mmdft.data.figures.families import FAMILIES
-from mmdft.data.figures.figure import SPLITS, STYLES, Family, Figure, Params, Problem
+from mmdft.data.figures.families import ALL_FAMILIES
+from mmdft.data.figures.figure import SHIFTS, SPLITS, STYLES, Family, Figure, Params, Problem
 from mmdft.data.figures.looks import styled, worn
 from mmdft.data.figures.questions import OOD_QUESTIONS, QUESTIONS
+from mmdft.data.figures.wordy import TELLINGS
 from mmdft.errors import DataError
 
 MIN_SIZE, MAX_SIZE = 56, 1024
@@ -24,7 +25,16 @@ NUM_BUCKETS = 10
 MAX_DRAWS = 10_000
 
 
-def draw(family: str, *, seed: int, index: int, split: str = "train", size: int = 112) -> Figure:
+def draw(
+    family: str,
+    *,
+    seed: int,
+    index: int,
+    split: str = "train",
+    size: int = 112,
+    style: str = "plain",
+    shift: Collection[str] = SHIFTS,
+) -> Figure:
     """Draw one figure; the same arguments give the same figure, byte for byte.
 
     Every (seed, family, split, index) has a random stream of its own. `size` changes the
@@ -32,22 +42,26 @@ def draw(family: str, *, seed: int, index: int, split: str = "train", size: int 
     below that their digits blur.
 
     Args:
-        family: a key of `FAMILIES`.
+        family: a key of `ALL_FAMILIES`.
         seed: names a set of figures.
         index: numbers the figures of a set, from 0.
         split: "train", "validation" and "test" never share a figure; "ood" has other ranges,
             questions and looks, listed in `mmdft.data.figures.families`.
         size: the side of the picture in pixels, from 56 to 1024; at least the family's `min_size`.
+        style: the words of the reasoning, "plain" or "wordy"; nothing else depends on it.
+        shift: of split "ood", which of `SHIFTS` are other than in training. Without "values" the
+            content is that of split "test", index by index.
 
     Raises:
         DataError: an argument is not one of these; the message names the mend.
     """
     check_size(size)
-    problem = pose(family, seed=seed, index=index, split=split)
+    check_style(style)
+    problem = pose(family, seed=seed, index=index, split=split, shift=shift)
     return Figure(
         image=picture(family, problem.params, size),
         question=problem.question,
-        reasoning=problem.solution.reasoning,
+        reasoning=TELLINGS[style](problem.solution),
         answer=problem.solution.answer,
         choices=problem.solution.choices,
         family=family,
@@ -58,14 +72,16 @@ def draw(family: str, *, seed: int, index: int, split: str = "train", size: int 
 def picture(family: str, params: Params, size: int) -> Image:
     """The picture of a family with these parameters, `size` pixels a side or the family's least."""
     style, look = STYLES[params["style"]], params.get("look")
-    size = max(size, FAMILIES[family].min_size)
+    size = max(size, ALL_FAMILIES[family].min_size)
     canvas = Canvas(size, styled(style, look), look["turn"]) if look else Canvas(size, style)
-    FAMILIES[family].paint(canvas, params)
+    ALL_FAMILIES[family].paint(canvas, params)
     image = canvas.finish()
     return worn(image, look) if look else image
 
 
-def pose(family: str, *, seed: int, index: int, split: str = "train") -> Problem:
+def pose(
+    family: str, *, seed: int, index: int, split: str = "train", shift: Collection[str] = SHIFTS
+) -> Problem:
     """A figure without its picture, which takes nearly all of the time; arguments as of `draw`.
 
     Raises:
@@ -73,13 +89,19 @@ def pose(family: str, *, seed: int, index: int, split: str = "train") -> Problem
     """
     check_family(family)
     check_split(split)
+    check_shift(shift, split)
     if index < 0:
         raise DataError(f"index must be 0 or more, got {index}")
-    entry = FAMILIES[family]
-    name = f"{seed}/{family}/{split}/{index}".encode()
+    entry = ALL_FAMILIES[family]
+    shifted = set(shift) if split == "ood" else set()
+    content = "test" if split == "ood" and "values" not in shifted else split
+    name = f"{seed}/{family}/{content}/{index}".encode()
     rng = Random(int.from_bytes(blake2b(name, digest_size=16).digest(), "big"))
-    params = _sample(entry, rng, split)
-    questions = (OOD_QUESTIONS if split == "ood" else QUESTIONS)[family]
+    params = {
+        "style": "shifted" if "look" in shifted else "plain",
+        **_sample(entry, rng, content),
+    }
+    questions = (OOD_QUESTIONS if "wording" in shifted else QUESTIONS)[family]
     question = rng.choice(questions).format(**params)
     return Problem(params=params, question=question, solution=entry.solve(params))
 
@@ -93,24 +115,41 @@ def content_split(key: Iterable[str], params: Params) -> str:
 
 def _sample(entry: Family, rng: Random, split: str) -> Params:
     if split == "ood":
-        return {"style": "shifted", **entry.sample(rng, entry.ood_ranges)}
+        return entry.sample(rng, entry.ood_ranges)
     for _ in range(MAX_DRAWS):
         params = entry.sample(rng, entry.ranges)
         if content_split(entry.key, params) == split:
-            return {"style": "plain", **params}
+            return params
     raise RuntimeError(f"no content for {split} in {MAX_DRAWS} draws; widen the family's ranges")
 
 
 def check_family(family: str) -> None:
-    """Raise DataError unless `family` is one of `FAMILIES`."""
-    if family not in FAMILIES:
-        raise DataError(f"unknown figure family '{family}'; {_nearest(family, FAMILIES)}")
+    """Raise DataError unless `family` is one of `ALL_FAMILIES`."""
+    if family not in ALL_FAMILIES:
+        raise DataError(f"unknown figure family '{family}'; {_nearest(family, ALL_FAMILIES)}")
 
 
 def check_split(split: str) -> None:
     """Raise DataError unless `split` is one of `SPLITS`."""
     if split not in SPLITS:
         raise DataError(f"unknown split '{split}'; {_nearest(split, SPLITS)}")
+
+
+def check_style(style: str) -> None:
+    """Raise DataError unless chains can be told in this style."""
+    if style not in TELLINGS:
+        raise DataError(f"unknown style '{style}'; {_nearest(style, TELLINGS)}")
+
+
+def check_shift(shift: Collection[str], split: str) -> None:
+    """Raise DataError unless `shift` names some of `SHIFTS`, or all of them beside "ood"."""
+    for name in shift:
+        if name not in SHIFTS:
+            raise DataError(f"unknown shift '{name}'; {_nearest(name, SHIFTS)}")
+    if not shift:
+        raise DataError("shift names nothing; without a shift the figures are those of split test")
+    if split != "ood" and set(shift) != set(SHIFTS):
+        raise DataError(f"shift is for split ood, and split is {split}; leave it out")
 
 
 def check_size(size: int) -> None:

@@ -215,9 +215,25 @@ _OOD_BASIC: dict[str, tuple[str, ...]] = {
     ),
 }
 
-QUESTIONS = {**_BASIC, **GEOMETRY_QUESTIONS, **SPACE_QUESTIONS, **CHART_QUESTIONS}
+_READING = {
+    "reading": ("Read the numbers.", "What is written here?", "List all numbers."),
+    "number_sum": ("Add up all numbers.", "What is the sum of the numbers?", "Find the sum."),
+}
+_OOD_READING = {
+    "reading": ("Which numbers do you see?", "Name every number."),
+    "number_sum": ("What do the numbers come to?", "Give the total of the numbers."),
+}
+
+QUESTIONS = {
+    **_BASIC,
+    **_READING,
+    **GEOMETRY_QUESTIONS,
+    **SPACE_QUESTIONS,
+    **CHART_QUESTIONS,
+}
 OOD_QUESTIONS = {
     **_OOD_BASIC,
+    **_OOD_READING,
     **OOD_GEOMETRY_QUESTIONS,
     **OOD_SPACE_QUESTIONS,
     **OOD_CHART_QUESTIONS,

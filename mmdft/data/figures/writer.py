@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -11,8 +11,15 @@ from PIL.Image import Image
 
 from mmdft.data.figures.demonstrations import NOISE_KINDS, Place, demonstration
 from mmdft.data.figures.families import FAMILIES, GROUPS
-from mmdft.data.figures.figure import Params
-from mmdft.data.figures.generate import check_family, check_size, check_split, picture
+from mmdft.data.figures.figure import SHIFTS, Params
+from mmdft.data.figures.generate import (
+    check_family,
+    check_shift,
+    check_size,
+    check_split,
+    check_style,
+    picture,
+)
 from mmdft.errors import DataError
 from mmdft.files import write_bytes, write_jsonl
 
@@ -28,6 +35,8 @@ def write_figures(
     noise: float = 0.0,
     noise_kind: str = "mismatch",
     choices: float = 0.0,
+    style: str = "plain",
+    shift: Collection[str] = SHIFTS,
 ) -> Path:
     """Write `num` figures of a split, families taking turns, and return the JSONL's path.
 
@@ -41,7 +50,8 @@ def write_figures(
         num: how many figures, in all families together.
         split: "train", "validation", "test" or "ood".
         seed: names the set.
-        families: which families, in turn, or the names of GROUPS; all of them if None.
+        families: which families, in turn, or the names of GROUPS; all of them if None, but for
+            the exercises in reading.
         size: the side of the pictures in pixels, from 56 to 1024; no less than a family needs.
         noise: the share of rows, chosen at random, whose demonstration is wrong on purpose. They
             have `"noisy": true` in their `meta`. For training data; what is scored against should
@@ -52,12 +62,20 @@ def write_figures(
             two, `meta` has `noise_kind`, and `gold`, the right answer; a chain in which no step
             can be altered gets a wrong answer, and `noise_kind` says so.
         choices: the share of rows with an open question, chosen at random, that get four options.
+        style: the words of the demonstrations: "plain", or "wordy", the same steps with the same
+            numbers in other words and another order. All else in a row is the same; a wrong
+            demonstration is made wrong before it is told.
+        shift: of split "ood", which of "values", "wording" and "look" are other than in training;
+            `meta` has them where it is not all three. Without "values", the figures are those of
+            split "test" of the same seed, and so share no content with "train".
 
     Raises:
         DataError: an argument is wrong, or the folder cannot be written.
     """
     check_split(split)
     check_size(size)
+    check_style(style)
+    check_shift(shift, split)
     names = [
         name
         for asked in (FAMILIES if families is None else families)
@@ -82,8 +100,10 @@ def write_figures(
         rows = []
         for i in range(num):
             family, index = names[i % len(names)], i // len(names)
-            place = Place(family=family, split=split, seed=seed, index=index)
-            row = demonstration(place, noise=noise, noise_kind=noise_kind, choices=choices)
+            place = Place(family=family, split=split, seed=seed, index=index, shift=shift)
+            row = demonstration(
+                place, noise=noise, noise_kind=noise_kind, choices=choices, style=style
+            )
             image = _write_picture(out, family, row["meta"]["params"], split, size)
             rows.append({"id": row["id"], "images": [image], **row})
         write_jsonl(path, rows)
@@ -93,10 +113,13 @@ def write_figures(
 
 
 def _write_picture(out: Path, family: str, params: Params, split: str, size: int) -> str:
-    """Write a PNG unless it is there, and return its path below `out`."""
-    png = encode_png(picture(family, params, size))
+    return store_png(out, f"images/{split}", family, encode_png(picture(family, params, size)))
+
+
+def store_png(out: Path, folder: str, name: str, png: bytes) -> str:
+    """Write a PNG below `out` under a name with a hash, unless it is there; return its path."""
     digest = blake2b(png, digest_size=6).hexdigest()
-    image = f"images/{split}/{family}-{digest}.png"
+    image = f"{folder}/{name}-{digest}.png"
     target = out / image
     if not (target.is_file() and target.read_bytes() == png):
         write_bytes(target, png)

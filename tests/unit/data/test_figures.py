@@ -16,8 +16,8 @@ from PIL import Image
 
 from mmdft.config import SourceConfig
 from mmdft.data.figures import (
+    ALL_FAMILIES,
     BASIC_FAMILIES,
-    FAMILIES,
     SPLITS,
     STYLES,
     Figure,
@@ -122,7 +122,7 @@ EXPECTED = {
 
 def test_every_family_has_an_independent_answer() -> None:
     assert EXPECTED.keys() == BASIC_FAMILIES.keys()
-    assert FAMILIES.keys() == QUESTIONS.keys() == OOD_QUESTIONS.keys()
+    assert ALL_FAMILIES.keys() == QUESTIONS.keys() == OOD_QUESTIONS.keys()
 
 
 @pytest.mark.parametrize("family", BASIC_FAMILIES)
