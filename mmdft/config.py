@@ -87,6 +87,7 @@ OBJECTIVE_PARAMETERS: Mapping[str, Mapping[str, tuple[float, float]]] = {
 }
 
 ModelPart = Literal["vision", "projector", "language"]
+ShownImages = Literal["kept", "blank", "swapped"]
 
 
 def _expand_home(path: Path) -> Path:
@@ -134,7 +135,7 @@ class ModelConfig(_Section):
     """Which model, and which of its parts are trained."""
 
     name: Annotated[str, Field(min_length=1)]
-    """Hub id, or the folder of a saved model."""
+    """Hub id, the folder of a saved model, or mmdft/tiny, which comes with mmdft."""
     revision: str | None = None
     """Branch, tag or commit on the hub; None is the default branch."""
     trust_remote_code: bool = False
@@ -663,6 +664,9 @@ class EvaluationConfig(DecodingConfig):
     """Smallest image area; None is data.min_pixels."""
     max_pixels: Positive | None = None
     """Largest image area; None is data.max_pixels."""
+    images: ShownImages = "kept"
+    """kept shows each item its own images; blank shows white ones of the same sizes; swapped shows
+    those of another item of its category. A model that looks at them falls to chance without."""
     judge: JudgeConfig | None = None
     """A language model asked for what the rules leave open; None asks none."""
     every_steps: Positive | None = None
@@ -673,6 +677,15 @@ class EvaluationConfig(DecodingConfig):
     @classmethod
     def _filled_by_the_preset(cls, value: Any) -> Any:
         return with_preset(value) if isinstance(value, Mapping) else value
+
+    @model_validator(mode="after")
+    def _recorded_answers_had_their_images(self) -> Self:
+        if self.images != "kept" and self.backend.name == "recorded":
+            raise ValueError(
+                f"images is {self.images!r}, and recorded answers are to the images that were "
+                "shown then; leave images out, or choose another backend"
+            )
+        return self
 
     @model_validator(mode="after")
     def _preset_has_the_benchmarks(self) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from transformers.utils import is_bitsandbytes_available
 from mmdft.config import LoraSettings, ModelConfig
 from mmdft.data.proof import check_template
 from mmdft.errors import ModelError
+from mmdft.shipped import SHIPPED, model_source
 
 Part = Literal["vision", "projector", "language"]
 ADAPTER_FILE = "adapter_config.json"
@@ -49,15 +51,19 @@ def load_model(config: ModelConfig) -> nn.Module:
     options = {"dtype": dtype, "attn_implementation": config.attn_implementation}
     if config.quantization is not None:
         options.update(_quantization())
-    adapter = Path(config.name) / ADAPTER_FILE
-    if adapter.is_file():
+    if is_adapter(config.name):
         return _load_adapter(config, options)
-    model = _load(AutoModelForImageTextToText, config, options)
+    model = _load_weights(config, options)
     if config.lora is not None:
         return add_lora(model, config.lora, config.freeze)
     freeze(model, config.freeze)
     _freeze_unused(model)
     return model  # type: ignore[no-any-return]
+
+
+def is_adapter(name: str) -> bool:
+    """Whether the folder of that name holds an adapter rather than a model."""
+    return (Path(model_source(name)) / ADAPTER_FILE).is_file()
 
 
 _VISION = ("visual", "vision_tower", "vision_model")
@@ -121,7 +127,7 @@ def add_lora(model: nn.Module, lora: LoraSettings, without: Sequence[Part]) -> n
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(model, settings)  # type: ignore[no-any-return]
+        return _saved_offline(get_peft_model(model, settings))
     except (ValueError, re.error) as error:
         raise ModelError(f"model.lora: {' '.join(str(error).split())}") from error
 
@@ -148,12 +154,22 @@ def _load_adapter(config: ModelConfig, options: Mapping[str, Any]) -> nn.Module:
     if config.freeze:
         raise ModelError(f"model.freeze: {config.name} is an adapter, its base is frozen already")
     base_name = PeftConfig.from_pretrained(config.name).base_model_name_or_path
-    base = _load(
-        AutoModelForImageTextToText,
-        config.model_copy(update={"name": base_name, "revision": None}),
-        options,
-    )
-    model = PeftModel.from_pretrained(base, config.name, is_trainable=True)
+    base = _load_weights(config.model_copy(update={"name": base_name, "revision": None}), options)
+    return _saved_offline(PeftModel.from_pretrained(base, config.name, is_trainable=True))
+
+
+def _saved_offline(model: Any) -> nn.Module:
+    """An adapter that is saved without looking its base up on the hub, if that came with mmdft.
+
+    peft does so to see whether the vocabulary has grown, and its embedding is to be saved too; here
+    it never has. An embedding that has an adapter is saved in any case.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    has_base = model.active_peft_config.base_model_name_or_path in SHIPPED
+    if has_base and not any(isinstance(end, BaseTunerLayer) for end in ends):
+        model.save_pretrained = partial(model.save_pretrained, save_embedding_layers=False)
     return model  # type: ignore[no-any-return]
 
 
@@ -182,10 +198,19 @@ def _quantization() -> dict[str, Any]:
     }
 
 
+def _load_weights(config: ModelConfig, options: Mapping[str, Any]) -> Any:
+    model = _load(AutoModelForImageTextToText, config, options)
+    if config.name in SHIPPED:
+        # What is saved, such as an adapter's base, must not name a folder of this machine.
+        model.name_or_path = model.config.name_or_path = config.name
+    return model
+
+
 def _load(auto_class: Any, config: ModelConfig, options: Mapping[str, Any]) -> Any:
+    source = model_source(config.name)
     try:
         return auto_class.from_pretrained(
-            config.name,
+            source,
             revision=config.revision or "main",
             trust_remote_code=config.trust_remote_code,
             **options,

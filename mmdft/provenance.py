@@ -16,6 +16,7 @@ from mmdft.config_loading import dump_config
 from mmdft.errors import ConfigError
 from mmdft.files import read_json, write_json, write_text
 from mmdft.records import Example
+from mmdft.shipped import model_source
 
 _END = 2**20
 # What messages call an entry of provenance.json whose name does not read well there.
@@ -116,7 +117,7 @@ def model_fingerprint(name: str, revision: str | None) -> str:
 
     A model on the hub is told by its name and revision.
     """
-    folder = Path(name)
+    folder = Path(model_source(name))
     if not folder.is_dir():
         return f"{name}@{revision or 'main'}"
     digest = hashlib.blake2b(digest_size=16)

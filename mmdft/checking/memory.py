@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,8 +19,9 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 from mmdft.config import ModelConfig, RunConfig
 from mmdft.data.packing import packed_positions
 from mmdft.errors import ModelError
-from mmdft.model import ADAPTER_FILE, add_lora, freeze, part_of
+from mmdft.model import add_lora, freeze, is_adapter, part_of
 from mmdft.objectives import REFERENCE_OBJECTIVES
+from mmdft.shipped import model_source
 
 GIB = 2**30
 
@@ -108,8 +108,8 @@ def estimate(config: RunConfig, batch: Batch, ranks: int) -> Memory:
     }
     if half:
         terms["half-precision copies"] = _copies(model)
-    is_adapter = config.model.lora is not None or _is_adapter(config.model)
-    if config.objective.name in REFERENCE_OBJECTIVES and not is_adapter:
+    adapted = config.model.lora is not None or is_adapter(config.model.name)
+    if config.objective.name in REFERENCE_OBJECTIVES and not adapted:
         terms["reference"] = terms["weights"]
     if ranks > 1:
         terms["DDP buckets"] = terms["gradients"]
@@ -147,14 +147,14 @@ def meta_model(config: ModelConfig, notes: list[str]) -> Any:
     name, revision = config.name, config.revision
     adapter = None
     try:
-        if _is_adapter(config):
+        if is_adapter(config.name):
             from peft import PeftConfig
 
             adapter = PeftConfig.from_pretrained(config.name)
             adapter.inference_mode = False
             name, revision = adapter.base_model_name_or_path, None
         options = {"revision": revision or "main", "trust_remote_code": config.trust_remote_code}
-        known = AutoConfig.from_pretrained(name, **options)
+        known = AutoConfig.from_pretrained(model_source(name), **options)
         # The kernels that must be installed need the same memory as sdpa, or less.
         attention = "eager" if config.attn_implementation == "eager" else "sdpa"
         with torch.device("meta"):
@@ -175,10 +175,6 @@ def meta_model(config: ModelConfig, notes: list[str]) -> Any:
         raise ModelError(f"model.name {config.name!r}: {reason}") from error
     freeze(model, config.freeze)
     return model
-
-
-def _is_adapter(config: ModelConfig) -> bool:
-    return (Path(config.name) / ADAPTER_FILE).is_file()
 
 
 def _dtype(config: ModelConfig, known: Any, notes: list[str]) -> torch.dtype:

@@ -13,7 +13,9 @@ _FREE = frozenset(
     ("output_dir", "batch_size", "seed", "benchmarks", "min_pixels", "max_pixels", "every_steps",
      "judge")
 )  # fmt: skip
-_WORDS = {"system": "system prompt"}
+_WORDS = {"system": "system prompt", "images": "images shown"}
+# What folders say nothing of that were written before it could be set.
+_ALWAYS = {"images": "kept"}
 # What a benchmark may have of its own.
 _OWN = {"max_new_tokens": "decoding: max_new_tokens", "system": "system prompt"}
 
@@ -50,7 +52,8 @@ def notes(runs: Sequence[Run], baseline: Run) -> list[str]:
 
 
 def _settings(a: Run, b: Run) -> list[str]:
-    changed = [(key, x, y) for key, x, y in _different(a.config, b.config) if key not in _FREE]
+    configs = ({**_ALWAYS, **run.config} for run in (a, b))
+    changed = [(key, x, y) for key, x, y in _different(*configs) if key not in _FREE]
     return [_line(_WORDS.get(key, f"decoding: {key}"), a, x, b, y) for key, x, y in changed]
 
 

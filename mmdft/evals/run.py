@@ -15,6 +15,7 @@ from mmdft.evals.backends import Backend, open_backend
 from mmdft.evals.benchmarks import benchmark_named
 from mmdft.evals.folder import check_folder, evaluation_matters
 from mmdft.evals.items import write_items
+from mmdft.evals.pictures import with_pictures
 from mmdft.evals.scoring import score_file
 from mmdft.evals.tables import results_markdown
 from mmdft.files import read_json, write_json, write_text
@@ -94,18 +95,21 @@ def evaluate(config: RunConfig) -> EvalResult:
 
 
 def ask(chosen: BenchmarkConfig, settings: EvaluationConfig) -> list[Example]:
-    """What is asked of a benchmark: its items, after the system prompt if there is one.
+    """What is asked of a benchmark: its items with the images that they are to be shown.
+
+    They come after the system prompt if there is one.
 
     Args:
         chosen: The benchmark.
-        settings: What holds for it (`EvaluationConfig.of`): `system`, `preset`.
+        settings: What holds for it (`EvaluationConfig.of`): `system`, `preset`, `images`.
 
     Raises:
-        DataError: the benchmark's data cannot be used.
+        DataError: the benchmark's data cannot be used, or its images not be swapped.
     """
     examples = benchmark_named(chosen.name).load(
         chosen.path, chosen.limit, split=chosen.split, preset=settings.preset
     )
+    examples = with_pictures(examples, settings.images)
     if settings.system is None:
         return examples
     opening = Turn(role="system", parts=(settings.system,))

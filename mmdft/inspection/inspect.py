@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -40,9 +39,10 @@ from mmdft.data.vision import (
 )
 from mmdft.errors import ConfigError, DataError, ModelError
 from mmdft.head import answer_logp
-from mmdft.model import ADAPTER_FILE, load_model, load_processor
+from mmdft.model import is_adapter, load_model, load_processor
 from mmdft.probing import spread
 from mmdft.records import Example, Rendered
+from mmdft.shipped import model_source
 from mmdft.training_data import TrainingData, load_data
 
 ROLES = ("system", "prompt", "image", *SEGMENTS)
@@ -428,13 +428,15 @@ def _streamed(config: RunConfig, num: int, data: TrainingData) -> tuple[Inspecti
 def _positions(model: ModelConfig) -> Positions | None:
     """How the model numbers tokens, from its configuration alone; None if that is not known."""
     name, revision = model.name, model.revision
-    if (Path(name) / ADAPTER_FILE).is_file():
+    if is_adapter(name):
         from peft import PeftConfig
 
         name, revision = PeftConfig.from_pretrained(name).base_model_name_or_path, None
     try:
         config = AutoConfig.from_pretrained(
-            name, revision=revision or "main", trust_remote_code=model.trust_remote_code
+            model_source(name),
+            revision=revision or "main",
+            trust_remote_code=model.trust_remote_code,
         )
     except (OSError, ValueError, ImportError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)

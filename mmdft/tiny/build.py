@@ -11,7 +11,7 @@ from transformers import AutoModelForImageTextToText
 
 from mmdft.data.figures import BASIC_FAMILIES, draw
 from mmdft.errors import ConfigError
-from mmdft.tiny.families import FAMILY_BUILDERS, TinySize
+from mmdft.tiny.families import FAMILY_BUILDERS, TinyParts, TinySize
 from mmdft.tiny.templates import DEFAULT_SYSTEM
 
 
@@ -37,11 +37,26 @@ def build_tiny(
     """
     if family not in FAMILY_BUILDERS:
         raise ConfigError(f"unknown family {family!r}; known: {', '.join(FAMILY_BUILDERS)}")
+    size = size or TinySize()
+    parts = FAMILY_BUILDERS[family](size, figure_texts() if texts is None else texts)
+    return write_model(out, parts, seed=seed, init=size.init)
+
+
+def write_model(out: Path, parts: TinyParts, *, seed: int, init: float) -> Path:
+    """Write a model with random weights and its processor into `out`, which appears at the end.
+
+    Args:
+        out: the folder to write, new or empty.
+        parts: configuration, processor and ends of generations.
+        seed: of the random weights.
+        init: the spread of weights that the architecture would start at zero.
+
+    Raises:
+        ConfigError: the folder is not empty.
+    """
     out = out.resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} exists and is not empty; choose another folder")
-    size = size or TinySize()
-    parts = FAMILY_BUILDERS[family](size, figure_texts() if texts is None else texts)
     tokenizer = parts.processor.tokenizer
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -49,7 +64,7 @@ def build_tiny(
         # Gemma's projection starts at zero, which would hide the images.
         for parameter in model.parameters():
             if parameter.ndim > 1 and not parameter.any():
-                torch.nn.init.normal_(parameter, std=size.init)
+                torch.nn.init.normal_(parameter, std=init)
     model.generation_config.eos_token_id = [
         tokenizer.convert_tokens_to_ids(token) for token in parts.ends
     ]

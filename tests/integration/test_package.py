@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from mmdft.data.figures import write_figures
+
 ROOT = Path(__file__).parents[2]
+BASE = (
+    "chat_template.jinja",
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +44,56 @@ def test_the_wheel_holds_the_package_alone(wheel):
     for needed in ("py.typed", "evals/templates/report.html.jinja", "evals/templates/report.css"):
         assert f"mmdft/{needed}" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_the_wheel_holds_the_base(wheel):
+    held = zipfile.ZipFile(wheel)
+    names = {name.removeprefix("mmdft/base/") for name in held.namelist() if "/base/" in name}
+    assert names >= set(BASE)
+    assert names == {path.name for path in (ROOT / "mmdft/base").iterdir()}
+    assert held.getinfo("mmdft/base/model.safetensors").file_size <= 8_000_000
+
+
+def test_git_does_not_leave_the_base_out():
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a checkout")
+    files = [f"mmdft/base/{name}" for name in BASE]
+    found = subprocess.run(
+        ["git", "check-ignore", "--no-index", *files], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (found.returncode, found.stdout) == (1, "")
+
+
+def test_the_installed_base_answers_in_an_empty_folder(wheel, tmp_path):
+    """Without the checkout, and without a network: whatever asks for one is told."""
+    site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
+    zipfile.ZipFile(wheel).extractall(site)
+    elsewhere.mkdir()
+    data = write_figures(tmp_path / "figures", num=2, split="test", families=["bar_max"])
+    code = (
+        "import socket, sys\n"
+        "def refuse(*arguments, **named): raise SystemExit(f'network: {arguments}')\n"
+        "socket.socket.connect = socket.getaddrinfo = refuse\n"
+        "import mmdft; print(mmdft.__file__)\n"
+        "from mmdft.cli import main; main(sys.argv[1:])"
+    )
+    config = elsewhere / "eval.yaml"
+    config.write_text(
+        "model: {name: mmdft/tiny}\n"
+        f"evaluation: {{max_new_tokens: 4, benchmarks: [{{name: figures, path: {data}}}]}}\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "HF_HUB_OFFLINE"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "eval", "eval.yaml"],
+        cwd=elsewhere,
+        capture_output=True,
+        text=True,
+        env={**environment, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == str(site / "mmdft/__init__.py")
+    answers = elsewhere / "runs/eval-tiny/figures/predictions.jsonl"
+    assert len(answers.read_text().splitlines()) == 2
 
 
 def test_the_wheel_works_outside_of_the_checkout(wheel, tmp_path):

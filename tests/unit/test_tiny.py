@@ -1,19 +1,28 @@
 """Tiny models load as downloaded ones do, and end where they are taught to end."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from transformers import AutoConfig, AutoModelForImageTextToText
 
+from mmdft.config import ModelConfig
+from mmdft.config_loading import load_config
 from mmdft.data.chat import render_text
+from mmdft.data.figures import BASIC_FAMILIES
+from mmdft.data.figures.generate import pose
+from mmdft.data.figures.wordy import wordy
 from mmdft.data.vision import FAMILIES
 from mmdft.errors import ConfigError
+from mmdft.model import load_processor
 from mmdft.records import Turn
-from mmdft.tiny import FAMILY_BUILDERS, build_tiny
+from mmdft.tiny import FAMILY_BUILDERS, base, build_tiny
 
+RECIPE = Path(__file__).parents[2] / "data/tiny_base"
 MODEL_TYPES = {name: name for name in FAMILY_BUILDERS} | {"qwen3_vl_thinking": "qwen3_vl"}
 
 
@@ -65,3 +74,61 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "old" / "file").touch()
     with pytest.raises(ConfigError, match="old exists and is not empty"):
         build_tiny(tmp_path / "old")
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return base.build_base(tmp_path_factory.mktemp("base") / "untrained")
+
+
+def test_the_base_is_small_enough_to_ship(untrained: Path) -> None:
+    model = AutoModelForImageTextToText.from_pretrained(untrained)
+    assert model.config.model_type == "qwen2_5_vl"
+    # Two bytes each, as it is shipped.
+    assert 2_500_000 < model.num_parameters() < 4_000_000
+
+
+def test_the_base_sees_a_figure_as_sixteen_tokens_and_white_as_nothing(untrained: Path) -> None:
+    images = load_processor(ModelConfig(name=str(untrained))).image_processor
+    found = images([Image.new("RGB", (112, 112), "white")], return_tensors="pt")
+    assert found["image_grid_thw"].tolist() == [[1, 8, 8]]
+    assert images.merge_size == 2
+    assert found["pixel_values"].abs().max() < 1e-6
+    black = images([Image.new("RGB", (28, 28), "black")], return_tensors="pt")
+    assert black["image_grid_thw"].tolist() == [[1, 2, 2]]
+    assert torch.allclose(black["pixel_values"], torch.tensor(-1 / 0.3))
+
+
+def test_the_base_has_no_system_turn_of_its_own(untrained: Path) -> None:
+    processor = load_processor(ModelConfig(name=str(untrained)))
+    asked = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
+    for writer in (processor, processor.tokenizer):
+        said = writer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        assert said == "<|im_start|>user\n?<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_the_base_reads_digits_one_by_one_and_words_whole(untrained: Path) -> None:
+    tokenizer = load_processor(ModelConfig(name=str(untrained))).tokenizer
+    for word in (*"0123456789", "user", "assistant", "system", "Values", "Answer"):
+        assert len(tokenizer(word).input_ids) == 1, word
+    for family in base.FAMILIES:
+        for index in range(3):
+            solution = pose(family, seed=7, index=index).solution
+            for chain in (solution.reasoning, wordy(solution)):
+                tokens = [tokenizer.decode([token]) for token in tokenizer(chain).input_ids]
+                assert tokens == re.findall(r" ?[A-Za-z]+| ?[^\w\s]+|\d| ", chain)
+
+
+def test_some_basic_figures_are_left_for_what_the_base_has_never_seen() -> None:
+    assert set(base.FAMILIES) < set(BASIC_FAMILIES)
+    assert len(set(base.FAMILIES)) == len(base.FAMILIES)
+
+
+def test_the_bases_recipe_loads_and_names_its_figures() -> None:
+    files = sorted(RECIPE.glob("*.yaml"))
+    assert {file.stem for file in files} >= {"primer", "reading", "figures", "eval"}
+    for file in files:
+        load_config(file)
+        assert file.read_text().splitlines()[0].endswith(f"data/tiny_base/{file.name}")
+    (kinds,) = re.findall(r"^K=(.*)$", (RECIPE / "README.md").read_text(), flags=re.MULTILINE)
+    assert sorted(kinds.split(",")) == sorted(base.FAMILIES)

@@ -31,9 +31,10 @@ from mmdft.data.vision import ImageBudget, PixelBudget, fit, own_budget, pixel_b
 from mmdft.errors import ConfigError, DataError, ModelError
 from mmdft.evals.backends import Backend
 from mmdft.files import read_json
-from mmdft.model import ADAPTER_FILE, load_processor, part_of
+from mmdft.model import ADAPTER_FILE, is_adapter, load_processor, part_of
 from mmdft.provenance import model_fingerprint
 from mmdft.records import Example, Prediction, Request, Unanswered
+from mmdft.shipped import model_source
 
 # Requests handed to vLLM at once; a killed run loses no more.
 CHUNK = 256
@@ -125,9 +126,9 @@ def refuse_settings(model: ModelConfig) -> None:
             f"model.attn_implementation {model.attn_implementation}: the backend vllm has kernels "
             "of its own; leave it out"
         )
-    folder = Path(model.name)
-    if not (folder / ADAPTER_FILE).is_file():
+    if not is_adapter(model.name):
         return
+    folder = Path(model.name)
     if modules := read_json(folder / ADAPTER_FILE).get("modules_to_save"):
         raise ConfigError(
             f"model.name {model.name}: its modules_to_save ({', '.join(modules)}) are not loaded "
@@ -174,17 +175,16 @@ def engine_options(
     Raises:
         ModelError: the model's configuration cannot be loaded.
     """
-    folder = Path(model.name)
     options: dict[str, Any] = {
-        "model": model.name,
+        "model": model_source(model.name),
         "revision": model.revision,
         "tokenizer_revision": model.revision,
     }
-    if (folder / ADAPTER_FILE).is_file():
-        adapter = read_json(folder / ADAPTER_FILE)
+    if is_adapter(model.name):
+        adapter = read_json(Path(model.name) / ADAPTER_FILE)
         ranks = [adapter["r"], *(adapter.get("rank_pattern") or {}).values()]
         options = {
-            "model": adapter["base_model_name_or_path"],
+            "model": model_source(adapter["base_model_name_or_path"]),
             "enable_lora": True,
             "max_loras": 1,
             "max_lora_rank": next((rank for rank in _RANKS if rank >= max(ranks)), max(ranks)),
