@@ -9,12 +9,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from mmdft.errors import ConfigError, MmdftError
 
@@ -50,7 +52,15 @@ FAMILIES = (
     "gemma3",
 )
 SPLITS = ("train", "validation", "test", "ood")
+SHIFTS = ("values", "wording", "look")
+STYLES = ("plain", "wordy")
 NOISE_KINDS = ("mismatch", "wrong_step", "wrong_answer")
+# The kinds of drawn sets, and which options each has beside --num, --seed and --size.
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "figures": ("split", "families", "noise", "noise_kind", "choices", "style", "shift"),
+    "facts": ("num_facts", "num_test"),
+    "glyphs": ("turns",),
+}
 
 _MENDS: Mapping[int, str] = {
     errno.ENOSPC: "free some space, then run the same command again",
@@ -151,18 +161,24 @@ def cli() -> None:
 @_json_option
 @_debug_option
 def quickstart(out: Path, seed: int, as_json: bool) -> None:
-    """Draw data, train a tiny model on it and evaluate it, on a CPU, in minutes."""
+    """Compare SFT with DFT from the shipped base, on a CPU, in minutes.
+
+    Once on demonstrations of which some are wrong, and once, as the counter-example, on facts to
+    know by heart. Prints what was found, when not to use DFT, and the report's path.
+    """
     from mmdft.quickstart import quickstart as run
 
-    _hide_bars()
-    page = run(out, seed)
-    if not as_json:
-        from rich.console import Console
-        from rich.markdown import Markdown
+    result = run(out, seed)
+    if as_json:
+        from mmdft.experiments.run import main_numbers
 
-        found, _, _ = page.with_suffix(".md").read_text(encoding="utf-8").partition("## By family")
-        Console().print(Markdown(found))
-    _print_path(page, "report", as_json)
+        numbers = {name: main_numbers(each) for name, each in result.results.items()}
+        summary = {"findings": result.sentences, **numbers}
+        _print_result({"report": str(result.page)}, summary, as_json)
+        return
+    for sentence in result.sentences:
+        click.echo(f"{sentence}\n")
+    _print_path(result.page, "report", as_json)
 
 
 @cli.command()
@@ -509,14 +525,50 @@ def sample(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
 
 @cli.command()
+@_config_arguments
+@click.option("--dry-run", is_flag=True, help="Only count what there is to do.")
+@_json_option
+@_debug_option
+def experiment(config: Path, overrides: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+    """Compare objectives, or any variants of one run, from one base, with error bars.
+
+    Trains every variant of CONFIG at every learning rate with every seed, chooses each variant's
+    rate on the validation sets, evaluates, tests the differences, and writes results.json,
+    results.md and report.html. The same command again goes on where an interrupted one stopped.
+    Exit status 1 if something failed; the rest is done all the same.
+
+    Example: mmdft experiment configs/experiments/NAME.yaml seeds=[0,1,2] workers=2
+    """
+    from mmdft.experiments.settings import load_experiment
+
+    settings = load_experiment(config, overrides)
+    from mmdft.experiments import run
+
+    if dry_run:
+        _print_result({"output_dir": str(settings.output_dir)}, run.outlook(settings), as_json)
+        return
+    command = shlex.join(["mmdft", "experiment", str(config), *overrides])
+    results = run.run_experiment(settings, command=command)
+    paths = {
+        name: str(settings.output_dir / file)
+        for name, file in (("results", run.RESULTS), ("report", run.PAGE))
+    }
+    _print_result(paths, run.main_numbers(results), as_json)
+    for failure in results["failures"]:
+        click.echo(f"failed: {failure['run']}: {failure['error']}", err=True)
+    if results["failures"]:
+        click.echo("the same command tries these again", err=True)
+        click.get_current_context().exit(1)
+
+
+@cli.command()
 @click.argument("out", type=_any_path)
+@click.option("--kind", type=click.Choice(tuple(KINDS)), default="figures", show_default=True)
 @click.option("--num", type=click.IntRange(min=1), default=1000, show_default=True)
 @click.option("--split", type=click.Choice(SPLITS), default="train", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--families", callback=_split, help="Kinds of figure, by commas. [default: all]")
-@click.option(
-    "--size", type=click.IntRange(56, 1024), default=112, show_default=True, help="Pixels."
-)
+@click.option("--size", type=click.IntRange(28, 1024), help="Pixels. [default: 112; 28 for glyphs]")
 @click.option("--noise", type=float, default=0.0, show_default=True, help="Share of wrong rows.")
 @click.option(
     "--noise-kind",
@@ -528,41 +580,76 @@ def sample(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 @click.option(
     "--choices", type=float, default=0.0, show_default=True, help="Share with four options."
 )
+@click.option(
+    "--style",
+    type=click.Choice(STYLES),
+    default="plain",
+    show_default=True,
+    help="The words of the worked solutions.",
+)
+@click.option(
+    "--shift",
+    callback=_split,
+    help="What split ood has other than train, by commas. [default: values,wording,look]",
+)
+@click.option(
+    "--num-facts",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Of --kind facts: how many.",
+)
+@click.option(
+    "--num-test",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="Of --kind facts: rows of each split but train.",
+)
+@click.option(
+    "--turns",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Of --kind glyphs: pictures a row.",
+)
 @click.option("--sheet", type=_any_path, help="Also a picture (.png) of one figure of each kind.")
 @_json_option
 @_debug_option
 def figures(
     out: Path,
+    kind: str,
     num: int,
-    split: str,
     seed: int,
-    families: Sequence[str] | None,
-    size: int,
-    noise: float,
-    noise_kind: str,
-    choices: float,
+    size: int | None,
     sheet: Path | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Draw geometry and charts with exact answers into the folder OUT.
 
-    --families takes kinds of figure, or the groups basic, geometry, coordinates, solids and charts.
-    Wrong rows have the reasoning and answer of another figure (mismatch), one wrong step and what
-    follows from it (wrong_step), or a wrong answer alone (wrong_answer).
-    """
-    from mmdft.data.figures import write_figures
+    --families takes kinds of figure, or the groups basic, geometry, coordinates, solids, charts and
+    exercises. Wrong rows have the reasoning and answer of another figure (mismatch), one wrong step
+    and what follows from it (wrong_step), or a wrong answer alone (wrong_answer).
 
-    path = write_figures(
-        out,
-        num=num,
-        split=split,
-        seed=seed,
-        families=families,
-        size=size,
-        noise=noise,
-        noise_kind=noise_kind,
-        choices=choices,
-    )
+    --kind facts draws symbols whose values can only be known by heart, all splits at once; --kind
+    glyphs single numbers and letters, for a vision tower that starts from nothing.
+    """
+    _check_options(kind)
+    shared = {"num": num, "seed": seed, **{name: options[name] for name in KINDS[kind]}}
+    if kind == "facts":
+        from mmdft.data.figures import write_facts
+
+        path = write_facts(out, size=size or 112, **shared)
+    elif kind == "glyphs":
+        from mmdft.data.figures import write_glyphs
+
+        path = write_glyphs(out, side=size or 28, **shared)
+    else:
+        from mmdft.data.figures import write_figures
+
+        shared["shift"] = SHIFTS if options["shift"] is None else options["shift"]
+        path = write_figures(out, size=size or 112, **shared)
     if sheet is not None:
         from mmdft.data.figures import contact_sheet, encode_png
         from mmdft.files import write_bytes
@@ -573,21 +660,40 @@ def figures(
 
 @cli.command()
 @click.argument("out", type=_any_path)
-@click.option("--family", type=click.Choice(FAMILIES), required=True)
+@click.option("--family", type=click.Choice(FAMILIES), help="Of this architecture.")
+@click.option("--base", is_flag=True, help="What mmdft/tiny was before its training, instead.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @_json_option
 @_debug_option
-def tiny(out: Path, family: str, seed: int, as_json: bool) -> None:
+def tiny(out: Path, family: str | None, base: bool, seed: int, as_json: bool) -> None:
     """Write a tiny model with random weights into the folder OUT, as the hub lays it out."""
-    from mmdft.tiny import build_tiny
+    if base == (family is not None):
+        raise click.UsageError("give either --family or --base")
+    if family is None:
+        from mmdft.tiny.base import build_base
 
-    build_tiny(out, family=family, seed=seed)
+        build_base(out, seed=seed)
+    else:
+        from mmdft.tiny import build_tiny
+
+        build_tiny(out, family=family, seed=seed)
     _print_path(out, "path", as_json)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process with its exit status."""
     cli.main(args=arguments, prog_name="mmdft")
+
+
+def _check_options(kind: str) -> None:
+    """Refuse options of `mmdft figures` that were given and are another kind's."""
+    context = click.get_current_context()
+    for other, names in KINDS.items():
+        for name in names:
+            is_given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+            if is_given and name not in KINDS[kind]:
+                option = name.replace("_", "-")
+                raise click.UsageError(f"--{option} is for --kind {other}, not for {kind}")
 
 
 def _hide_bars() -> None:

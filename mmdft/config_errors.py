@@ -15,13 +15,19 @@ from mmdft.training_fields import training_fields
 Key = tuple[str | int, ...]
 
 
-def describe(error: ValidationError, values: Any, origin: Callable[[Key], str]) -> list[str]:
+def describe(
+    error: ValidationError,
+    values: Any,
+    origin: Callable[[Key], str],
+    root: type[BaseModel] = RunConfig,
+) -> list[str]:
     """One line for each key that is wrong, in the order they were checked.
 
     Args:
         error: what is wrong with `values`.
         values: the configuration as it was written, before pydantic.
         origin: tells where a key was written.
+        root: what `values` were to be.
     """
     expected: dict[Key, list[str]] = {}
     lines: dict[Key, str] = {}
@@ -30,9 +36,9 @@ def describe(error: ValidationError, values: Any, origin: Callable[[Key], str]) 
         key = _written_key(detail["loc"], values, kind)
         prefix = f"{origin(key)}: {dotted_key(key)}: " if key else f"{origin(key)}: "
         if kind == "extra_forbidden":
-            lines[key] = f"{prefix}unknown key; {_neighbour(key)}"
+            lines[key] = f"{prefix}unknown key; {_neighbour(key, root)}"
         elif kind == "missing":
-            lines[key] = f"{prefix}missing; expected: {_meaning(key)}"
+            lines[key] = f"{prefix}missing; expected: {_meaning(key, root)}"
         elif kind in ("value_error", "fixed", "agree"):
             lines[key] = prefix + detail["msg"].removeprefix("Value error, ")
         else:
@@ -93,6 +99,8 @@ def _expected(detail: Mapping[str, Any]) -> str:
             return f"less than {context['lt']}"
         case "less_than_equal":
             return f"at most {context['le']}"
+        case "union_tag_invalid":
+            return f"one with {context['discriminator']} {context['expected_tags']}"
         case _:
             return str(detail["msg"])
 
@@ -105,39 +113,49 @@ def _one_of(names: Sequence[str], value: Any) -> str:
     return f"one of {len(names)} names, such as {' or '.join(near[:3])}"
 
 
-def _neighbour(key: Key) -> str:
+def _neighbour(key: Key, root: type[BaseModel]) -> str:
     """What the unknown `key` may have meant: a name beside it, or the same name elsewhere."""
     *owner, word = key
-    names = _names_at(owner)
+    names = _names_at(owner, root)
     near = difflib.get_close_matches(str(word), names, n=1)
     if near:
         return f"did you mean {dotted_key((*owner, near[0]))}?"
-    for section in RunConfig.model_fields:
-        if word in _names_at([section]):
-            return f"did you mean {section}.{word}?"
+    for section in _sections(root):
+        if word in _names_at(section, root):
+            return f"did you mean {dotted_key((*section, word))}?"
     if len(names) > 20:
         near = difflib.get_close_matches(str(word), names, n=1, cutoff=0)
         return f"the nearest of the {len(names)} keys here is {dotted_key((*owner, near[0]))}"
     return f"the keys here are {', '.join(names)}"
 
 
-def _names_at(key: Sequence[str | int]) -> list[str]:
+def _sections(root: type[BaseModel], at: Key = ()) -> Iterator[Key]:
+    """The keys of all sections of `root` that are not entries of lists, the outer ones first."""
+    fields = _model_at(at, root).model_fields
+    inner = [(*at, name) for name, field in fields.items() if _is_model(field.annotation)]
+    yield from inner
+    for key in inner:
+        yield from _sections(root, key)
+
+
+def _names_at(key: Sequence[str | int], root: type[BaseModel]) -> list[str]:
     """The keys that may be written at `key`, which leads to a section or an entry of a list."""
-    model = _model_at(key)
+    model = _model_at(key, root)
     return list(training_fields() if model is TrainingConfig else model.model_fields)
 
 
-def _meaning(key: Key) -> str:
+def _meaning(key: Key, root: type[BaseModel]) -> str:
     *owner, word = key
-    description = _model_at(owner).model_fields[str(word)].description
+    description = _model_at(owner, root).model_fields[str(word)].description
     return (description or "a value").rstrip(".")
 
 
-def _model_at(key: Sequence[str | int]) -> type[BaseModel]:
-    model: type[BaseModel] = RunConfig
+def _model_at(key: Sequence[str | int], root: type[BaseModel]) -> type[BaseModel]:
+    model = root
     for step in key:
-        if isinstance(step, str):
-            annotation = model.model_fields[step].annotation
+        # The number of a list's entry, or the name of a mapping's, is no field.
+        if step in model.model_fields:
+            annotation = model.model_fields[str(step)].annotation
             model = next(kind for kind in _spelled(annotation) if _is_model(kind))
     return model
 

@@ -8,13 +8,13 @@ wrong with a configuration is told at once, one line for each key.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from mmdft.config import RunConfig
 from mmdft.config_errors import Key, describe, dotted_key, show
@@ -25,6 +25,8 @@ _MAX_VALUES = 20_000
 _MAX_DEPTH = 16
 
 _COMMAND_LINE = "command line"
+
+Model = TypeVar("Model", bound=BaseModel)
 
 _TAGS = {
     f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map")
@@ -99,6 +101,26 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
         ConfigError: one line for each thing that is wrong, naming file and line, or the command
             line; the dotted key; its value; and what was expected.
     """
+    return load_as(RunConfig, path, overrides)
+
+
+def load_as(
+    model: type[Model],
+    path: Path | str,
+    overrides: Sequence[str] = (),
+    check: Callable[[Model], Iterable[tuple[Key, str]]] = lambda _: (),
+) -> Model:
+    """Read a file of another kind than a run's in the same way.
+
+    Args:
+        model: what the file describes.
+        path: the YAML file.
+        overrides: dotted `key=value` overrides.
+        check: what is wrong beyond the model's own checks: the key, and the rest of the line.
+
+    Raises:
+        ConfigError: as of `load_config`.
+    """
     document = _read_with_include(Path(path))
     problems = []
     for override in overrides:
@@ -109,15 +131,19 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
     # A section's header with nothing under it is an empty section, not a wrong one.
     values = {name: value for name, value in document.values.items() if value is not None}
     try:
-        config = RunConfig.model_validate(values)
+        config = model.model_validate(values)
     except ValidationError as error:
-        problems += describe(error, values, document.origin)
+        problems += describe(error, values, document.origin, model)
+    else:
+        problems += [
+            f"{document.origin(key)}: {dotted_key(key)}: {words}" for key, words in check(config)
+        ]
     if problems:
         raise ConfigError("\n".join(problems))
     return config
 
 
-def dump_config(config: RunConfig) -> str:
+def dump_config(config: BaseModel) -> str:
     """Write every setting as YAML; `load_config` reads an equal configuration back."""
     return yaml.dump(
         config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True
@@ -266,7 +292,7 @@ def _put(values: dict[str, Any], words: Sequence[str], value: Any) -> Key:
             break
         if here[step] is None:
             here[step] = [] if words[depth + 1].isdecimal() else {}
-        elif isinstance(here[step], str) and len(key) == 3 and key[:2] in _SOURCES:
+        elif isinstance(here[step], str) and key[-3:-1] in _SOURCES:
             here[step] = {"path": here[step]}
         here = here[step]
     return key

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+
+from mmdft.errors import DataError
+
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def render_page(package: str, name: str, **values: Any) -> str:
@@ -37,3 +43,26 @@ def render_page(package: str, name: str, **values: Any) -> str:
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         **values,
     )
+
+
+def png_uri(path: Path, what: str) -> tuple[str, int, int]:
+    """A PNG file as a data URI, with its width and height in pixels.
+
+    Raises:
+        DataError: it cannot be read or is no PNG; the message calls it `what`.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot read {what}: {error.strerror}") from error
+    # The header chunk comes first in every PNG: length, "IHDR", width, height.
+    if content[:8] != _PNG or content[12:16] != b"IHDR":
+        raise DataError(f"{path}: {what} is not a PNG file")
+    width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}", width, height
+
+
+def unbroken(text: str) -> str:
+    """Text in which no line ends beside a sign: "p = 0.01" and "5 %" stay whole."""
+    text = re.sub(r" ([=±<>≤≥×]) ", "\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", text)
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")

@@ -203,9 +203,11 @@ def range_text(row: Mapping[str, Any]) -> str:
     return "-" if low == high else f"{percent(low)} to {percent(high)}"
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table, names on the left and figures on the right; text becomes no markup."""
-    rule = ["---", *["---:"] * (len(header) - 1)]
+def markdown_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1
+) -> list[str]:
+    """The lines of a table, `left` columns of names and then figures; text becomes no markup."""
+    rule = [*["---"] * left, *["---:"] * (len(header) - left)]
     body = [[markdown_text(row[0]) or "(none)", *map(markdown_text, row[1:])] for row in rows]
     return [f"| {' | '.join(line)} |" for line in (header, rule, *body)]
 

@@ -78,7 +78,7 @@ def sample(config: RunConfig) -> SampleResult:
     if not config.data.train:
         raise ConfigError("data.train is empty; name the data whose questions are asked")
     ranks = launched_ranks(settings.backend.name, "mmdft sample")
-    check_folder(run_dir, config, _matters)
+    check_folder(run_dir, config, sampling_matters)
     questions = read_questions(config.data, settings)
     examples = [question.example for question in questions.asked]
     pixels = (config.data.min_pixels, config.data.max_pixels)
@@ -114,7 +114,7 @@ def sample(config: RunConfig) -> SampleResult:
     )
 
 
-def _matters(config: RunConfig) -> dict[str, Any]:
+def sampling_matters(config: RunConfig) -> dict[str, Any]:
     """The settings that questions and answers depend on."""
     return {
         "model": config.model.model_dump(mode="json"),

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import json
 import random
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,32 +16,10 @@ from PIL import Image
 from mmdft.comparison.compare import compare
 from mmdft.comparison.write import write_comparison
 
-GIF = base64.b64decode("R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==")
 NASTY = '<script>window.injected = 1</script><img src=x onerror="window.injected = 1">'
 
-# Acts in the page as a reader would, and leaves what it saw in its own document. The image keeps
-# the browser waiting until the page, which unpacks its items first, has been seen.
-ACTIONS = """
-<!doctype html><body><pre id="seen"></pre><img src="/hold">
-<iframe id="page" width="WIDTH" height="800" src="HREF"></iframe>
-<script>
-const frame = document.getElementById("page");
-const start = performance.now();
-const timed = (action) => {
-  const before = performance.now();
-  action();
-  frame.contentDocument.body.getBoundingClientRect();
-  return performance.now() - before;
-};
-async function act() {
-  const seen = { milliseconds: {} };
-  try {
-    while (frame.contentDocument?.documentElement?.dataset.ready !== "yes") {
-      await new Promise((done) => setTimeout(done, 5));
-    }
-    seen.milliseconds.open = performance.now() - start;
-    const page = frame.contentDocument, view = frame.contentWindow;
-    const get = (id) => page.getElementById(id);
+# What the scripts of this file use.
+HELPERS = """
     const key = (name, target = page.body) =>
       target.dispatchEvent(new view.KeyboardEvent("keydown", { key: name, bubbles: true }));
     const current = () => page.querySelector("#item h3")?.textContent ?? null;
@@ -58,72 +30,18 @@ async function act() {
     };
     const label = (id, text) => [...get(id).options].find((option) => option.text === text).value;
     const drawn = () => page.querySelectorAll(".row").length;
-    ACT
-    seen.injected = view.injected ?? null;
-  } catch (error) {
-    seen.error = String(error.stack);
-  }
-  document.getElementById("seen").textContent = JSON.stringify(seen);
-  await fetch("/seen", { method: "POST" });
-}
-act();
-</script>
 """
 
 
-class Held(SimpleHTTPRequestHandler):
-    """Files of a folder; GET /hold is answered once POST /seen has come."""
-
-    seen = threading.Event()
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        if self.path != "/hold":
-            super().do_GET()
-            return
-        self.seen.wait(50)
-        self.seen.clear()
-        self._send(GIF, "image/gif")
-
-    def do_POST(self) -> None:
-        self.seen.set()
-        self._send(b"", "text/plain")
-
-    def _send(self, content: bytes, kind: str) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-
 @pytest.fixture
-def act(browse: Callable[[str, Path], str], tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """`act(script, page, width, link)`: what the script saw in a page below `tmp_path`."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Held, directory=str(tmp_path)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
+def act(in_browser: Callable[..., Any]) -> Callable[..., Any]:
+    """`act(script, page, width, link)`: what the script saw in a comparison below `tmp_path`."""
 
     def run(script: str, page: Path, width: int = 1280, link: str = "") -> Any:
-        href = html.escape(str(page.relative_to(tmp_path)) + link)
-        document = ACTIONS.replace("WIDTH", str(width)).replace("HREF", href)
-        (tmp_path / "actions.html").write_text(document.replace("ACT\n", script + "\n"))
-        address = f"http://127.0.0.1:{server.server_port}/actions.html"
-        found = re.search(
-            r'<pre id="seen">(.*?)</pre>', browse(address, tmp_path / "profile"), re.DOTALL
-        )
-        assert found is not None
-        seen = json.loads(html.unescape(found[1]))
-        assert "error" not in seen, seen["error"]
-        assert seen["injected"] is None
-        return seen
+        ready = 'page.documentElement.dataset.ready === "yes"'
+        return in_browser(HELPERS + script, page, width=width, link=link, ready=ready)
 
-    yield run
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    return run
 
 
 ROWS = [

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from mmdft import load_config
 from mmdft.data.figures import write_figures
@@ -206,3 +207,49 @@ def test_two_processes_answer_what_one_does(config, tmp_path):
     assert read_json(tmp_path / "two/provenance.json")["processes"] == 2
     shown = [line for line in done.stdout.splitlines() if line.startswith("{")]
     assert len(shown) == 1 and json.loads(shown[0])["summary"]["figures"]["n"] == 24
+
+
+@pytest.fixture(scope="module")
+def rectangles(tmp_path_factory):
+    return write_figures(
+        tmp_path_factory.mktemp("rectangles"),
+        num=6,
+        split="test",
+        size=56,
+        families=["rectangle_area"],
+    )
+
+
+@pytest.mark.parametrize("images", ["blank", "swapped"])
+def test_other_images_are_answered_as_if_they_were_the_items_own(
+    config, rectangles, tmp_path, images
+):
+    """The same rows, with the images changed by hand, are answered the same, under the same key."""
+    rows = [row for _, row in read_jsonl(rectangles)]
+    folder = tmp_path / "by-hand"
+    shutil.copytree(rectangles.parent, folder)
+    if images == "blank":
+        for path in folder.rglob("*.png"):
+            Image.new("RGB", (56, 56), "white").save(path)
+    else:
+        shown = [row["images"] for row in rows]
+        rows = [row | {"images": shown[(n + 1) % len(rows)]} for n, row in enumerate(rows)]
+    data = folder / rectangles.name
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    evaluate(load_config(config("kept", benchmark={"path": str(rectangles)})))
+    evaluate(load_config(config("by_hand", benchmark={"path": str(data)})))
+    path = config("changed", benchmark={"path": str(rectangles)}, images=images)
+    evaluate(load_config(path))
+    kept, by_hand, changed = (
+        [json.loads(line) for line in answers(tmp_path / name)]
+        for name in ("kept", "by_hand", "changed")
+    )
+    assert changed == by_hand
+    assert all(a["key"] != b["key"] for a, b in zip(kept, changed, strict=True))
+    assert [row["response"] for row in kept] != [row["response"] for row in changed]
+    # What is kept beside the answers are the images that were shown.
+    items = [row for _, row in read_jsonl(tmp_path / "changed/figures/items.jsonl")]
+    before = [row for _, row in read_jsonl(tmp_path / "kept/figures/items.jsonl")]
+    assert all(a["images"] != b["images"] for a, b in zip(items, before, strict=True))
+    with pytest.raises(ConfigError, match=f"holds answers with evaluation.images: .?{images}"):
+        evaluate(load_config(config("changed", benchmark={"path": str(rectangles)})))

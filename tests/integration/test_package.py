@@ -41,7 +41,8 @@ def test_the_wheel_holds_the_package_alone(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == {"mmdft"}
-    for needed in ("py.typed", "evals/templates/report.html.jinja", "evals/templates/report.css"):
+    page = (f"experiments/templates/experiment.{ending}" for ending in ("html.jinja", "css", "js"))
+    for needed in ("py.typed", *page):
         assert f"mmdft/{needed}" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

@@ -400,9 +400,35 @@ def test_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.stdout == f"{tmp_path}/train.jsonl\n"
     options = {"num": 5, "split": "train", "seed": 0, "size": 112, "noise": 0.0}
     options |= {"noise_kind": "mismatch", "choices": 0.0, "families": ["angles", "charts"]}
+    options |= {"style": "plain", "shift": ("values", "wording", "look")}
     assert seen == [(tmp_path, options)]
+    run("figures", tmp_path, "--split", "ood", "--style", "wordy", "--shift", "values,look")
+    assert seen[-1][1]["style"] == "wordy" and seen[-1][1]["shift"] == ["values", "look"]
+    assert run("figures", tmp_path, "--style", "worded").exit_code == 2
     assert run("figures", tmp_path, "--noise-kind", "wrong").exit_code == 2
     assert run("figures", tmp_path, "--num", "0").exit_code == 2
+
+
+def test_other_kinds_of_drawn_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def stand_in(out: Path, **options: Any) -> Path:
+        seen.append((out, options))
+        return out / "train.jsonl"
+
+    fake(monkeypatch, "mmdft.data.figures", "write_facts", stand_in)
+    result = run("figures", tmp_path, "--kind", "facts", "--num-facts", "3", "--seed", "4")
+    assert result.stdout == f"{tmp_path}/train.jsonl\n"
+    facts = {"num": 1000, "seed": 4, "size": 112, "num_facts": 3, "num_test": 200}
+    fake(monkeypatch, "mmdft.data.figures", "write_glyphs", stand_in)
+    run("figures", tmp_path, "--kind", "glyphs", "--num", "2")
+    glyphs = {"num": 2, "seed": 0, "side": 28, "turns": 8}
+    assert seen == [(tmp_path, facts), (tmp_path, glyphs)]
+    refused = run("figures", tmp_path, "--kind", "facts", "--noise-kind", "mismatch")
+    assert refused.exit_code == 2
+    assert "--noise-kind is for --kind figures, not for facts" in refused.stderr
+    assert run("figures", tmp_path, "--num-facts", "3").exit_code == 2
+    assert len(seen) == 2
 
 
 def test_tiny_and_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -412,13 +438,45 @@ def test_tiny_and_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert json.loads(result.stdout) == {"path": f"{tmp_path}/t"}
     assert seen == [((tmp_path / "t",), {"family": "qwen3_vl", "seed": 0})]
     assert run("tiny", tmp_path / "t", "--family", "llava").exit_code == 2
-    fake(monkeypatch, "mmdft.quickstart", "quickstart", lambda out, seed: out / "report.html")
-    (tmp_path / "report.md").write_text("# Title\n\n- Found it.\n\n## By family\n\nDetails.\n")
-    shown = run("quickstart", "--out", tmp_path).stdout
-    assert "Title" in shown and "Found it." in shown and "Details" not in shown
-    assert shown.endswith(f"{tmp_path}/report.html\n")
-    result = run("quickstart", "--out", tmp_path, "--json")
-    assert json.loads(result.stdout) == {"report": f"{tmp_path}/report.html"}
+    fake(monkeypatch, "mmdft.tiny.base", "build_base", lambda *a, **k: seen.append((a, k)))
+    assert run("tiny", tmp_path / "b", "--base", "--seed", "3").stdout == f"{tmp_path / 'b'}\n"
+    assert seen.pop() == ((tmp_path / "b",), {"seed": 3})
+    for neither_or_both in ((), ("--base", "--family", "qwen3_vl")):
+        refused = run("tiny", tmp_path / "t", *neither_or_both)
+        assert refused.exit_code == 2
+        assert "give either --family or --base" in refused.stderr
+
+
+def test_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmdft.quickstart import QuickstartResult
+
+    def quickstart(out: Path, seed: int) -> QuickstartResult:
+        assert seed == 4
+        facts = {
+            "finished": True,
+            "base": {"test": {"greedy": 0.02}},
+            "variants": {"sft": {"best": 1e-3, "results": {"test": {"greedy": {"mean": 0.84}}}}},
+        }
+        page = out / "report.html"
+        return QuickstartResult(
+            page=page, sentences=("It was found.", "Do not."), results={"facts": facts}
+        )
+
+    fake(monkeypatch, "mmdft.quickstart", "quickstart", quickstart)
+    shown = run("quickstart", "--out", tmp_path, "--seed", "4").stdout
+    assert shown == f"It was found.\n\nDo not.\n\n{tmp_path}/report.html\n"
+    result = run("quickstart", "--out", tmp_path, "--seed", "4", "--json")
+    assert json.loads(result.stdout) == {
+        "report": f"{tmp_path}/report.html",
+        "summary": {
+            "findings": ["It was found.", "Do not."],
+            "facts": {
+                "finished": True,
+                "base": {"test": 0.02},
+                "variants": {"sft": {"learning_rate": 1e-3, "test": 0.84}},
+            },
+        },
+    }
 
 
 def test_version() -> None:
@@ -426,9 +484,13 @@ def test_version() -> None:
 
 
 def test_names_are_those_of_the_parts_they_come_from() -> None:
-    from mmdft.data.figures import SPLITS
+    from mmdft.data.figures import SHIFTS, SPLITS, TELLINGS
+    from mmdft.data.figures.demonstrations import NOISE_KINDS
     from mmdft.tiny import FAMILY_BUILDERS
 
     assert cli.BENCHMARKS == BENCHMARK_NAMES
     assert tuple(SPLITS) == cli.SPLITS
+    assert tuple(SHIFTS) == cli.SHIFTS
+    assert tuple(TELLINGS) == cli.STYLES
+    assert NOISE_KINDS == cli.NOISE_KINDS
     assert tuple(FAMILY_BUILDERS) == cli.FAMILIES

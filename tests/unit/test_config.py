@@ -299,7 +299,8 @@ def test_all_mistakes_are_told_at_once(write: Write) -> None:
     )
     assert problems(path, "objective.nam=sft", "seed") == [
         "command line: 'seed': expected key=value, such as training.learning_rate=1e-5",
-        "run.yaml:1: model.name: missing; expected: Hub id, or the folder of a saved model",
+        "run.yaml:1: model.name: missing; expected: Hub id, the folder of a saved model, or "
+        "mmdft/tiny, which comes with mmdft",
         "run.yaml:2: model.dtype: got 'int8', expected auto or float32 or bfloat16 or float16",
         "run.yaml:4: data.max_length: got 'long', expected a whole number",
         "command line: objective.nam: unknown key; did you mean objective.name?",

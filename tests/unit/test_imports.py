@@ -11,7 +11,16 @@ PACKAGE = Path(__file__).parents[2] / "mmdft"
 
 # A module may import from its own layer and from those before it. Longest prefix wins.
 LAYERS = [
-    ("mmdft.errors", "mmdft.records", "mmdft.files", "mmdft.memory", "mmdft.boxes", "mmdft.pages"),
+    (
+        "mmdft.errors",
+        "mmdft.records",
+        "mmdft.files",
+        "mmdft.shipped",
+        "mmdft.memory",
+        "mmdft.boxes",
+        "mmdft.pages",
+        "mmdft.charts",
+    ),
     (
         "mmdft.preset_fields",
         "mmdft.training_fields",
@@ -48,6 +57,7 @@ LAYERS = [
         "mmdft.checking",
     ),
     ("mmdft.comparison", "mmdft.rejection"),
+    ("mmdft.experiments",),
     ("mmdft.quickstart",),
     ("mmdft.cli", "mmdft.__main__"),
 ]
@@ -73,8 +83,9 @@ TORCH_FREE = [
     "mmdft.evals.stats",
     "mmdft.evals.symbolic",
     "mmdft.evals.tables",
-    "mmdft.evals.report",
     "mmdft.rejection.run",
+    "mmdft.experiments.run",
+    "mmdft.quickstart",
 ]
 
 

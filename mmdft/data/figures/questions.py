@@ -218,11 +218,18 @@ _OOD_BASIC: dict[str, tuple[str, ...]] = {
 _READING = {
     "reading": ("Read the numbers.", "What is written here?", "List all numbers."),
     "number_sum": ("Add up all numbers.", "What is the sum of the numbers?", "Find the sum."),
+    "number_product": ("Multiply the numbers.", "What is the product?", "Find the product."),
 }
 _OOD_READING = {
     "reading": ("Which numbers do you see?", "Name every number."),
     "number_sum": ("What do the numbers come to?", "Give the total of the numbers."),
+    "number_product": ("What is one number times the other?", "Give one times the other."),
 }
+
+# Shapes not to scale are asked about as the others are.
+_LOOSE = ("rectangle_area", "rectangle_perimeter", "triangle_perimeter", "triangle_angle")
+_READING |= {f"loose_{name}": _BASIC[name] for name in _LOOSE}
+_OOD_READING |= {f"loose_{name}": _OOD_BASIC[name] for name in _LOOSE}
 
 QUESTIONS = {
     **_BASIC,

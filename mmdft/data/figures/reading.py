@@ -68,6 +68,15 @@ def solve_number_sum(params: Params) -> Solution:
     return Solution(values=comma(numbers), steps=add(numbers), answer=str(sum(numbers)))
 
 
+def solve_number_product(params: Params) -> Solution:
+    """The product of two numbers."""
+    one, other = params["numbers"]
+    product = one * other
+    return Solution(
+        values=comma([one, other]), steps=(f"{one} x {other} = {product}.",), answer=str(product)
+    )
+
+
 def _color(values: list[int] | None, default: Color) -> Color:
     if values is None:
         return default

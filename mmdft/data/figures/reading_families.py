@@ -1,12 +1,14 @@
 """Exercises in reading: the table of families.
 
 What the columns mean is said in `mmdft.data.figures.families`. They are no benchmark: a model that
-is to see is taught by them what digits look like, wherever they stand and in whatever ink.
+is to see is taught by them what digits look like, wherever they stand and in whatever ink, and that
+labels are to be read, not guessed from a shape.
 """
 
 from __future__ import annotations
 
-from mmdft.data.figures import reading
+from mmdft.data.figures import loose, reading, shapes, triangles
+from mmdft.data.figures.basic_families import CORNERS, OOD_CORNERS, OOD_RECTANGLE, RECTANGLE
 from mmdft.data.figures.figure import Family
 
 READING_FAMILIES: dict[str, Family] = {
@@ -25,5 +27,45 @@ READING_FAMILIES: dict[str, Family] = {
         key=("numbers",),
         ranges={"count": (2, 2, 3, 3, 4), "number": range(1, 41)},
         ood_ranges={"count": (5, 6), "number": range(1, 41)},
+    ),
+    "number_product": Family(
+        sample=reading.sample_numbers,
+        paint=reading.paint_numbers,
+        solve=reading.solve_number_product,
+        key=("numbers",),
+        ranges={"count": (2,), "number": range(2, 13)},
+        ood_ranges={"count": (2,), "number": range(13, 26)},
+    ),
+    "loose_rectangle_area": Family(
+        sample=loose.sample_loose_rectangle,
+        paint=shapes.paint_rectangle,
+        solve=shapes.solve_rectangle_area,
+        key=("width", "height"),
+        ranges=RECTANGLE,
+        ood_ranges=OOD_RECTANGLE,
+    ),
+    "loose_rectangle_perimeter": Family(
+        sample=loose.sample_loose_rectangle,
+        paint=shapes.paint_rectangle,
+        solve=shapes.solve_rectangle_perimeter,
+        key=("width", "height"),
+        ranges=RECTANGLE,
+        ood_ranges=OOD_RECTANGLE,
+    ),
+    "loose_triangle_perimeter": Family(
+        sample=loose.sample_loose_triangle,
+        paint=triangles.paint_triangle_perimeter,
+        solve=triangles.solve_triangle_perimeter,
+        key=("sides",),
+        ranges={"side": range(3, 13)},
+        ood_ranges={"side": range(13, 26)},
+    ),
+    "loose_triangle_angle": Family(
+        sample=loose.sample_loose_angle,
+        paint=triangles.paint_triangle_angle,
+        solve=triangles.solve_triangle_angle,
+        key=("angles", "missing"),
+        ranges={"angle": CORNERS},
+        ood_ranges={"angle": OOD_CORNERS},
     ),
 }

@@ -18,9 +18,10 @@ def sample_rectangle(rng: Random, ranges: Ranges) -> Params:
 
 
 def paint_rectangle(canvas: Canvas, params: Params) -> None:
-    """The rectangle with its width below and its height to one side."""
+    """The rectangle with its width below and its height to one side; to scale, or as `drawn`."""
     width, height = params["width"], params["height"]
-    points = [(0, 0), (width, 0), (width, height), (0, height)]
+    x, y = params.get("drawn", (width, height))
+    points = [(0, 0), (x, 0), (x, y), (0, y)]
     margins = (6, 26) if params["right"] else (26, 6)
     corners = fit(points, canvas.box(margins[0], 6, margins[1], 22))
     a, b, c, d = corners

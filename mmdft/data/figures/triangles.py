@@ -26,10 +26,11 @@ def sample_triangle_perimeter(rng: Random, ranges: Ranges) -> Params:
 
 
 def paint_triangle_perimeter(canvas: Canvas, params: Params) -> None:
-    """The triangle with its three sides labelled."""
+    """The triangle with its three sides labelled; to scale, or with other sides `drawn`."""
     left, right, base = params["sides"]
-    foot, height = _height(base, left, right)
-    points = fit([(0, 0), (base, 0), (foot, -height)], canvas.box(15, 10, 15, 22))
+    x_left, x_right, x_base = params.get("drawn", params["sides"])
+    foot, height = _height(x_base, x_left, x_right)
+    points = fit([(0, 0), (x_base, 0), (foot, -height)], canvas.box(15, 10, 15, 22))
     a, b, c = points
     canvas.polygon(points, canvas.tint(params["color"]))
     inside = centroid(points)
@@ -57,15 +58,16 @@ def sample_triangle_angle(rng: Random, ranges: Ranges) -> Params:
 
 def paint_triangle_angle(canvas: Canvas, params: Params) -> None:
     """The triangle with its angles written at the corners, a question mark at one."""
-    left, right, _ = (math.radians(angle) for angle in params["angles"])
+    drawn = params.get("drawn", params["angles"])
+    left, right, _ = (math.radians(angle) for angle in drawn)
     # The law of sines, on a base of one.
     side = math.sin(right) / math.sin(left + right)
     apex = (side * math.cos(left), -side * math.sin(left))
     points = fit([(0, 0), (1, 0), apex], canvas.box(18, 22, 18, 22))
     a, b, c = points
     canvas.polygon(points, canvas.tint(params["color"]), 0)
-    turns = [(a, 0, params["angles"][0]), (b, 180 - params["angles"][1], 180)]
-    turns.append((c, 180 + params["angles"][0], 360 - params["angles"][1]))
+    turns = [(a, 0, drawn[0]), (b, 180 - drawn[1], 180)]
+    turns.append((c, 180 + drawn[0], 360 - drawn[1]))
     for corner, start, end in turns:
         canvas.sector(corner, 14, start, end, canvas.color(params["color"]))
     canvas.polygon(points)

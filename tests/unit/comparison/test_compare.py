@@ -130,6 +130,7 @@ def test_a_score_that_is_no_mean(make, monkeypatch):
         ),
         ({"evaluation": {"system": "Think."}}, "system prompt: none in a, 'Think.' in b"),
         ({"evaluation": {"preset": "x"}}, "decoding: preset: none in a, 'x' in b"),
+        ({"evaluation": {"images": "blank"}}, "images shown: 'kept' in a, 'blank' in b"),
         (
             {"evaluation": {"benchmarks": [{"name": "figures", "max_new_tokens": 16}]}},
             "figures: decoding: max_new_tokens: 64 in a, 16 in b",
@@ -164,6 +165,10 @@ def test_unlike_runs_are_refused_and_said_in_what(make, more, message):
 @pytest.mark.parametrize("free", ["batch_size", "seed", "output_dir"])
 def test_what_changes_no_answer_is_not_refused(make, free):
     compare([make("a", {0}), make("b", {1}, evaluation={free: 3})])
+
+
+def test_a_run_from_before_images_could_be_changed_kept_them(make):
+    compare([make("a", {0}), make("b", {1}, evaluation={"images": "kept"})])
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from mmdft.evals.backends.vllm_engine import (
     show,
 )
 from mmdft.records import Example, ImageRef, Prediction, Request, Turn, Unanswered
+from mmdft.shipped import SHIPPED
 
 QWEN = ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"]
 OTHERS = ["smolvlm", "idefics3", "llava_onevision", "internvl", "gemma3"]
@@ -174,6 +175,20 @@ def test_an_adapter_goes_on_its_base_model(tmp_path: Path, more: Any, rank: int)
     assert (options["model"], options["enable_lora"]) == ("base/model", True)
     assert (options["max_lora_rank"], options["max_loras"]) == (rank, 1)
     assert "revision" not in options
+
+
+def test_a_model_that_comes_with_mmdft_is_handed_over_as_its_folder(
+    tiny_dir: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny_dir("qwen2_5_vl")
+    monkeypatch.setitem(SHIPPED, "mmdft/tiny", folder)
+    budget = PixelBudget(min_pixels=784, max_pixels=7840, patch_size=14, merge_size=2)
+    for model in (
+        ModelConfig(name="mmdft/tiny"),
+        adapter(tmp_path, base_model_name_or_path="mmdft/tiny"),
+    ):
+        refuse_settings(model)
+        assert engine_options(model, DecodingConfig(), budget)["model"] == str(folder)
 
 
 def test_what_vllm_would_leave_out_is_refused(tmp_path: Path) -> None:

@@ -5,16 +5,15 @@
   if (!form) return;
   const count = document.getElementById("shown");
   const samples = [...document.querySelectorAll("[data-sample]")];
-  const names = ["split", "family", "missed", "disagree"];
+  const names = ["split", "missed", "disagree"];
 
   const values = () => new FormData(form);
 
   function matches(sample, chosen) {
-    const { split, family, missed, disagree } = sample.dataset;
+    const { split, missed, disagree } = sample.dataset;
     const by = chosen.get("missed");
     return (
       (!chosen.get("split") || chosen.get("split") === split) &&
-      (!chosen.get("family") || chosen.get("family") === family) &&
       (!by || (by === "any" ? missed !== "" : missed.split(" ").includes(by))) &&
       (!chosen.get("disagree") || disagree === "yes")
     );
@@ -40,7 +39,7 @@
   function recall() {
     const view = new URLSearchParams(location.hash.slice(1));
     if (!names.some((name) => view.has(name))) return;
-    for (const name of names.slice(0, 3)) form.elements[name].value = view.get(name) ?? "";
+    for (const name of ["split", "missed"]) form.elements[name].value = view.get(name) ?? "";
     form.elements.disagree.checked = view.has("disagree");
     apply();
     document.getElementById("samples").scrollIntoView();

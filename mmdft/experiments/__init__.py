@@ -1,0 +1,1 @@
+"""Objectives compared from one base, over learning rates and seeds."""

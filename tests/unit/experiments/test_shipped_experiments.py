@@ -1,0 +1,167 @@
+"""The shipped experiments load, ask what they should, and differ in what they say they do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmdft.data.figures import BASIC_FAMILIES, write_figures
+from mmdft.experiments.plan import first_stage, trainings
+from mmdft.experiments.settings import (
+    ExperimentConfig,
+    FactsConfig,
+    FiguresConfig,
+    OwnSamplesConfig,
+    load_experiment,
+)
+from mmdft.files import read_jsonl
+from mmdft.tiny.base import FAMILIES as TRAINED
+
+ROOT = Path(__file__).parents[3]
+SHIPPED = sorted(path.relative_to(ROOT) for path in (ROOT / "configs/experiments").glob("*.yaml"))
+NAMES = [
+    *("clean", "facts", "hard", "noisy_10", "noisy_20", "noisy_30", "noisy_40", "own_samples"),
+    *("style_shift", "wordy"),
+]
+
+
+def load(path: Path) -> ExperimentConfig:
+    return load_experiment(ROOT / path)
+
+
+def named(name: str) -> ExperimentConfig:
+    return load(Path("configs/experiments") / f"{name}.yaml")
+
+
+def sets_of(
+    config: ExperimentConfig,
+) -> Iterator[tuple[str, FiguresConfig | FactsConfig | OwnSamplesConfig]]:
+    """Each file that is drawn, with how."""
+    for folder, sets in config.figures.items():
+        for each in sets:
+            if isinstance(each, FiguresConfig):
+                yield f"{folder}/{each.split}.jsonl", each
+            else:
+                yield f"{folder}/train.jsonl", each
+            if isinstance(each, FactsConfig):
+                for split in ("validation", "test", "ood"):
+                    yield f"{folder}/{split}.jsonl", each
+
+
+def asked_of(config: ExperimentConfig) -> dict[str, Any]:
+    """How the items of each label are drawn."""
+    drawn = dict(sets_of(config))
+    return {b.label: drawn[str(b.path)] for b in config.run.evaluation.benchmarks}
+
+
+def test_all_are_there() -> None:
+    assert [path.stem for path in SHIPPED] == NAMES
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=str)
+def test_each_is_whole(path: Path) -> None:
+    config = load(path)
+    first, *_ = (ROOT / path).read_text(encoding="utf-8").splitlines()
+    assert first == f"# mmdft experiment {path}"
+    assert config.name == path.stem
+    assert config.output_dir == Path(f"runs/experiments/{path.stem}")
+    assert config.run.model.name == "mmdft/tiny"
+    assert list(config.variants) == ["sft", "dft"] and len(config.seeds) == 5
+    assert len(list(trainings(first_stage(config)))) == 2 * 5 * len(config.learning_rates)
+    drawn = dict(sets_of(config))
+    # Nothing is drawn twice into one file, and all that is read is drawn here.
+    assert len(drawn) == len(list(sets_of(config)))
+    read = {str(b.path) for b in config.run.evaluation.benchmarks}
+    assert read | {str(source.path) for source in config.run.data.train} <= drawn.keys()
+    steps, every = config.run.training.max_steps, config.run.evaluation.every_steps
+    assert every is not None and steps % every == 0
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "facts"])
+def test_what_is_asked_is_new_and_shifted_as_its_label_says(name: str) -> None:
+    config = named(name)
+    asked, trained_on = asked_of(config), set()
+    for _, each in sets_of(config):
+        if isinstance(each, FiguresConfig) and each.split == "train":
+            trained_on |= set(each.families or ())
+    for label, (split, shift, num) in {
+        "validation": ("validation", None, 200),
+        "test": ("test", None, 400),
+        "values": ("ood", ["values"], 200),
+        "wording": ("ood", ["wording"], 200),
+        "look": ("ood", ["look"], 200),
+    }.items():
+        each = asked[label]
+        assert (each.split, each.shift, each.num) == (split, shift, num)
+        assert set(each.families) == trained_on
+        # What is scored is right and in the plain style, whatever is trained on.
+        assert each.noise == 0 and each.style == "plain"
+    # Wording and look are those of the test's first figures.
+    assert asked["wording"].seed == asked["look"].seed == asked["test"].seed
+    assert asked["unseen"].split == asked["others"].split == "test"
+    assert not set(asked["unseen"].families) & (set(TRAINED) | trained_on)
+    assert set(asked["others"].families) == set(TRAINED) - trained_on
+    assert asked["others"].num == 300 and asked["unseen"].num == 200
+    basic = {*asked["others"].families, *asked["unseen"].families, *trained_on}
+    assert basic == set(BASIC_FAMILIES)
+
+
+def test_they_differ_in_one_thing_each() -> None:
+    clean, *others = (differences(named(name)) for name in NAMES if name not in ("facts", "hard"))
+    noisy, (own, shift, wordy) = others[:4], others[4:]
+    same = {key: value for key, value in clean.items() if key != "set"}
+    for share, one in zip((0.1, 0.2, 0.3, 0.4), noisy, strict=True):
+        assert one == {**same, "set": {**clean["set"], "noise": share}}
+    worded = {**clean["set"], "style": "wordy"}
+    longer = {"max_new_tokens": 112, "rates": [3e-5, *clean["rates"]]}
+    assert wordy == {**same, **longer, "set": worded}
+    assert shift == {**wordy, "max_steps": 3 * clean["max_steps"], "every_steps": 30}
+    assert own == {**same, "set": {**clean["set"], "num": 1000, "seed": 12}}
+    samples = [each for _, each in sets_of(named("own_samples")) if each.kind == "samples"]
+    assert [(each.num_samples, each.temperature) for each in samples] == [(4, 1.0)]
+
+
+def differences(config: ExperimentConfig) -> dict[str, Any]:
+    (trained,) = (
+        each
+        for _, each in sets_of(config)
+        if isinstance(each, FiguresConfig) and each.split == "train"
+    )
+    training, evaluation = config.run.training, config.run.evaluation
+    return {
+        "set": trained.model_dump(),
+        "rates": config.learning_rates,
+        "max_steps": training.max_steps,
+        "batch": training.per_device_train_batch_size,
+        "every_steps": evaluation.every_steps,
+        "max_new_tokens": evaluation.max_new_tokens,
+        "asked": {label: each.model_dump() for label, each in asked_of(config).items()},
+        "controls": config.controls,
+        "samples": config.samples,
+    }
+
+
+def test_facts_are_recalled_and_the_rest_is_not_forgotten() -> None:
+    config = named("facts")
+    asked = asked_of(config)
+    assert {label for label, each in asked.items() if isinstance(each, FactsConfig)} == {
+        *("validation", "test", "wording")
+    }
+    assert set(asked["others"].families) == set(TRAINED)
+    paths = {b.label: b.path.name for b in config.run.evaluation.benchmarks}
+    assert paths["wording"] == "ood.jsonl" and paths["validation"] == "validation.jsonl"
+
+
+def test_the_first_figures_of_the_test_are_those_of_wording_and_look(tmp_path: Path) -> None:
+    asked = asked_of(named("clean"))
+    rows = {}
+    for label in ("test", "wording", "look"):
+        options = asked[label].model_dump(exclude={"kind", "num"}, exclude_none=True)
+        path = write_figures(tmp_path / label, num=12, **{**options, "size": 56})
+        rows[label] = [row for _, row in read_jsonl(path)]
+    for test, wording, look in zip(*rows.values(), strict=True):
+        assert test["answer"] == wording["answer"] == look["answer"]
+        assert test["question"] == look["question"] != wording["question"]
