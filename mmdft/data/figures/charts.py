@@ -80,6 +80,17 @@ def solve_bar_value(params: Params) -> Solution:
     return Solution(values=_named(params), steps=steps, answer=str(answer))
 
 
+def solve_bar_order(params: Params) -> Solution:
+    """All bars from the lowest to the highest, each found by its height; the answer is the last."""
+    order = sorted(zip(params["heights"], params["colors"], strict=True))
+    return Solution(
+        values=_named(params),
+        steps=tuple(f"{height} is {color}." for height, color in order),
+        answer=order[-1][1],
+        choices=tuple(params["colors"]),
+    )
+
+
 def sample_bar_count(rng: Random, ranges: Ranges) -> Params:
     """A number of bars of one colour, their heights in canvas units."""
     num_bars = rng.choice(ranges["num_bars"])

@@ -219,10 +219,12 @@ _READING = {
     "reading": ("Read the numbers.", "What is written here?", "List all numbers."),
     "number_sum": ("Add up all numbers.", "What is the sum of the numbers?", "Find the sum."),
     "number_product": ("Multiply the numbers.", "What is the product?", "Find the product."),
+    "bar_order": ("List the bars from the lowest.", "What is the order of the bars?"),
 }
 _OOD_READING = {
     "reading": ("Which numbers do you see?", "Name every number."),
     "number_sum": ("What do the numbers come to?", "Give the total of the numbers."),
+    "bar_order": ("Name the columns, the shortest first.", "Give the columns by height."),
     "number_product": ("What is one number times the other?", "Give one times the other."),
 }
 

@@ -7,8 +7,15 @@ labels are to be read, not guessed from a shape.
 
 from __future__ import annotations
 
-from mmdft.data.figures import loose, reading, shapes, triangles
-from mmdft.data.figures.basic_families import CORNERS, OOD_CORNERS, OOD_RECTANGLE, RECTANGLE
+from mmdft.data.figures import charts, loose, reading, shapes, triangles
+from mmdft.data.figures.basic_families import (
+    CORNERS,
+    OOD_CORNERS,
+    OOD_RECTANGLE,
+    OOD_STACKS,
+    RECTANGLE,
+    STACKS,
+)
 from mmdft.data.figures.figure import Family
 
 READING_FAMILIES: dict[str, Family] = {
@@ -35,6 +42,14 @@ READING_FAMILIES: dict[str, Family] = {
         key=("numbers",),
         ranges={"count": (2,), "number": range(2, 13)},
         ood_ranges={"count": (2,), "number": range(13, 26)},
+    ),
+    "bar_order": Family(
+        sample=charts.sample_stacks,
+        paint=charts.paint_stacks,
+        solve=charts.solve_bar_order,
+        key=("heights", "colors"),
+        ranges=STACKS,
+        ood_ranges=OOD_STACKS,
     ),
     "loose_rectangle_area": Family(
         sample=loose.sample_loose_rectangle,

@@ -23,6 +23,7 @@ _TOLD = tuple(
         (r"The last is (\d+)\.", r"we see \1 at the end."),
         (r"The bar is (\w+)\.", r"we see that it is the \1 bar."),
         (r"The (\w+) bar is (\d+)\.", r"we see \2 at the \1 bar."),
+        (r"(\d+) is (\w+)\.", r"we see that \2 has \1."),
         (r"The (side|length|line|value) is (\d+)\.", r"we see that \2 is the \1."),
     )
 )

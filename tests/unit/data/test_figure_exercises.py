@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -27,7 +28,7 @@ from mmdft.data.figures import (
     write_glyphs,
 )
 from mmdft.data.figures.canvas import Canvas
-from mmdft.data.figures.families import GROUPS
+from mmdft.data.figures.families import ALL_FAMILIES, GROUPS
 from mmdft.data.figures.generate import content_split
 from mmdft.data.figures.reading import paint_numbers, paint_paper
 from mmdft.data.figures.reading_families import READING_FAMILIES
@@ -50,12 +51,16 @@ def test_the_exercises_are_drawn_only_if_asked_for(tmp_path: Path) -> None:
     assert not READING_FAMILIES.keys() & FAMILIES.keys()
     path = write_figures(tmp_path, num=64, split="train", size=56)
     assert not {row["category"] for row in rows_of(path)} & READING_FAMILIES.keys()
-    asked = write_figures(tmp_path / "r", num=4, split="train", size=56, families=["exercises"])
-    assert [row["category"] for row in rows_of(asked)] == list(READING_FAMILIES) * 2
+    num = len(READING_FAMILIES)
+    asked = write_figures(tmp_path / "r", num=num, split="train", size=56, families=["exercises"])
+    assert [row["category"] for row in rows_of(asked)] == list(READING_FAMILIES)
+
+
+COMES_TO = {"reading": lambda numbers: numbers[-1], "number_sum": sum, "number_product": math.prod}
 
 
 @pytest.mark.parametrize("split", SPLITS)
-@pytest.mark.parametrize("family", READING_FAMILIES)
+@pytest.mark.parametrize("family", COMES_TO)
 def test_numbers_are_read_row_by_row(family: str, split: str) -> None:
     style = STYLES["shifted" if split == "ood" else "plain"]
     seen: set[int] = set()
@@ -71,13 +76,37 @@ def test_numbers_are_read_row_by_row(family: str, split: str) -> None:
         assert solution.values == ", ".join(text for text, _ in watched.labels)
         numbers = [int(text) for text, _ in watched.labels]
         assert numbers == params["numbers"]
-        wanted = numbers[-1] if family == "reading" else sum(numbers)
-        assert solution.answer == str(wanted)
+        assert solution.answer == str(COMES_TO[family](numbers))
         assert solution.steps[-1].rstrip(".").split(" ")[-1] == solution.answer
         seen.add(len(numbers))
     ranges = READING_FAMILIES[family]
     assert seen == set((ranges.ood_ranges if split == "ood" else ranges.ranges)["count"])
-    assert not set(ranges.ranges["count"]) & set(ranges.ood_ranges["count"])
+    shifted = "number" if family == "number_product" else "count"
+    assert not set(ranges.ranges[shifted]) & set(ranges.ood_ranges[shifted])
+
+
+@pytest.mark.parametrize(
+    "family", ["rectangle_area", "rectangle_perimeter", "triangle_perimeter", "triangle_angle"]
+)
+def test_a_loose_shape_is_not_to_scale_and_shares_its_split_with_those_that_are(
+    family: str,
+) -> None:
+    key = ALL_FAMILIES[family].key
+    assert ALL_FAMILIES[f"loose_{family}"].key == key
+    forms: dict[str, set[str]] = {}
+    for problem in problems(f"loose_{family}", "train", 400):
+        params = problem.params
+        # What it measures is in no other split of the figures to scale.
+        assert content_split(key, params) == "train"
+        assert ALL_FAMILIES[family].solve(params) == problem.solution
+        label = problem.solution.values
+        forms.setdefault(label, set()).add(str(params["drawn"]))
+        canvas = Recorder(112, STYLES["plain"])
+        ALL_FAMILIES[f"loose_{family}"].paint(canvas, params)
+        shown = sorted(text.rstrip("°") for text, _ in canvas.labels if text != "?")
+        assert shown == sorted(label.split(", "))
+    # The same numbers in many forms: the form does not tell them.
+    assert max(map(len, forms.values())) > 2
 
 
 def test_ink_and_paper_are_any() -> None:
