@@ -61,9 +61,11 @@ def caveats(results: Results) -> list[str]:
         )
         found.append(f"One seed: there are no intervals over seeds, and {tests}.")
     elif results.num_seeds:
+        several = len(tables.all_rates(results)) > 1
+        which = "each variant at its own best" if several else "all variants at one and the same"
         found.append(
-            f"Means over {results.num_seeds} seeds, each variant at its own best learning rate. "
-            "They hold for this base and these demonstrations; for yours, run it on yours."
+            f"Means over {results.num_seeds} seeds, {which} learning rate. They hold for this base "
+            "and these demonstrations; for yours, run it on yours."
         )
     for variant in results.variants.values():
         rates = sorted(map(float, variant.learning_rates))

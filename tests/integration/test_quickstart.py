@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -13,17 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from experiment_results import complete_results
 from html_text import Page
 
 import mmdft.quickstart as quickstart_module
 from mmdft import load_config, train
 from mmdft.errors import ConfigError
 from mmdft.evals.run import evaluate
-from mmdft.experiments.schema import Results, check_results
 from mmdft.files import read_json
-from mmdft.quickstart import QuickstartResult, both_sentences, quickstart
+from mmdft.quickstart import QuickstartResult, quickstart
 from mmdft.tiny import TinySize, build_tiny
 
 SMALLEST = TinySize(layers=1, width=32, heads=2, vision_layers=1, vision_width=24, vision_heads=2)
@@ -166,48 +162,6 @@ def test_interrupted_it_continues_and_finished_it_repeats_nothing(done: Quicksta
 def test_another_seed_in_the_same_folder_is_refused(done: QuickstartResult) -> None:
     with pytest.raises(ConfigError, match="holds a quickstart of seed 3, not 4; choose another"):
         quickstart(done.page.parent, seed=4)
-
-
-def two(folder: Path) -> dict[str, Any]:
-    """Results with figures of which DFT against SFT on the test can be set."""
-    return complete_results(folder)
-
-
-def turned(results: dict[str, Any], difference: float, p: float | None) -> Results:
-    for test in results["tests"]:
-        if (test["benchmark"], test["measure"], test["b"]) == ("test", "greedy", "sft"):
-            test.update(
-                difference=difference, low=difference - 0.02, high=difference + 0.02, p_corrected=p
-            )
-    return check_results(results)
-
-
-@pytest.mark.parametrize(
-    ("difference", "p", "found", "advised"),
-    [
-        (0.049, 0.006, "DFT is better than SFT: of 200", "Teaching facts that the base cannot know "
-         "does not speak against DFT here: of 128"),
-        (-0.049, 0.006, "DFT is worse than SFT: of 200", "Do not use DFT to teach facts that the "
-         "base cannot know: of 128"),
-        (0.049, 0.2, "there is no clear difference between DFT and SFT: of 200", "Whether DFT is "
-         "the wrong choice to teach facts is not clear from this run: of 128"),
-        (0.049, None, "DFT and SFT were not tested against each other: of 200", "Whether DFT is "
-         "the wrong choice to teach facts was not tested: of 128"),
-    ],
-)  # fmt: skip
-def test_the_sentences_say_what_came_out(
-    tmp_path: Path, difference: float, p: float | None, found: str, advised: str
-) -> None:
-    results = turned(complete_results(tmp_path), difference, p)
-    first, second = both_sentences(results, results)
-    shares = "the base answers 81.0 % correctly, after SFT it answers 89.9 % and after DFT 94.8 %"
-    sure = ""
-    if p is not None:
-        sign = "+" if difference > 0 else "−"
-        ends = {"+": "+2.9 to +6.9", "−": "−6.9 to −2.9"}[sign]
-        sure = f": {sign}4.9 points (95 % interval {ends}, corrected p = {'0.0060' if p < 0.1 else '0.20'})"
-    assert first == f"With 30 % of the demonstrations wrong, {found} fresh figures {shares}{sure}."
-    assert second == f"{advised} questions about 32 arbitrary facts {shares}{sure}."
 
 
 @pytest.mark.parametrize("width", [1280, 400])

@@ -119,6 +119,16 @@ def test_one_variant_and_one_seed() -> None:
     ]
 
 
+def test_a_single_rate_is_nobodys_choice(results: dict[str, Any]) -> None:
+    assert "each variant at its own best learning rate" in caveats(check_results(results))[0]
+    for each in results["variants"].values():
+        each["learning_rates"] = {"0.0003": each["learning_rates"]["0.0003"]}
+    assert caveats(check_results(results)) == [
+        "Means over 5 seeds, all variants at one and the same learning rate. They hold for this "
+        "base and these demonstrations; for yours, run it on yours."
+    ]
+
+
 @pytest.mark.parametrize(("best", "end"), [(0.0001, "lowest"), (0.001, "highest")])
 def test_a_best_rate_at_the_end_of_the_grid_is_told(
     results: dict[str, Any], best: float, end: str

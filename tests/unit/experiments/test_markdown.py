@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from experiment_results import complete_results, sparse_results
 
 from mmdft.experiments.markdown import experiment_markdown
+from mmdft.experiments.schema import Also
 
 
 @pytest.fixture
@@ -82,3 +84,17 @@ def test_a_benchmark_that_was_not_reached_is_a_dash(results: dict[str, Any]) -> 
 def test_text_is_taken_as_text(results: dict[str, Any]) -> None:
     results["variants"]["dft"]["title"] = "D|F\nT <b>*"
     assert r"D\|F T \<b>\*" in experiment_markdown(results)
+
+
+def test_another_experiment_comes_before_the_setting(results: dict[str, Any]) -> None:
+    other = copy.deepcopy(results)
+    other["base"]["test"]["greedy"] = 0.123
+    also = Also(title="Facts *", results=other, link="facts/report.html")
+    lines = experiment_markdown(results, lead=["First.", "Second."], also=also).splitlines()
+    assert lines[2:4] == ["- First.", "- Second."]
+    place = lines.index(r"## Facts \*")
+    after = lines[place : lines.index("## Setting")]
+    assert after[2].startswith("- In distribution (test), DFT is better than SFT")
+    assert sum("12.3; avg@4 62.0" in line for line in after) == 1
+    assert "More on [its own page](facts/report.html)." in after
+    assert not any("12.3; avg@4 62.0" in line for line in lines[:place])

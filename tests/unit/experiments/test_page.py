@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import hashlib
 import html
 import re
 import subprocess
@@ -18,7 +20,7 @@ from html_text import HOSTILE, Page
 from mmdft.errors import DataError
 from mmdft.experiments import charts
 from mmdft.experiments.page import write_page
-from mmdft.experiments.schema import check_results
+from mmdft.experiments.schema import Also, check_results
 
 
 @pytest.fixture
@@ -108,6 +110,65 @@ def test_no_text_becomes_markup(results: dict[str, Any], text: str, tmp_path: Pa
         assert found.count(tag) == clean.count(tag)
     assert not any(name.startswith("on") for _, attributes in elements for name in attributes)
     assert html.escape(HOSTILE[0], quote=False) in poisoned
+
+
+def test_only_the_pages_own_script_may_run(text: str) -> None:
+    script = re.search(r"<script>(.*?)</script>", text, re.DOTALL)
+    assert script is not None
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    (policy,) = (str(meta["content"]) for meta in Page(text).all("meta") if "http-equiv" in meta)
+    assert f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy
+
+
+def test_the_users_chart_style_does_not_matter(results: dict[str, Any]) -> None:
+    import matplotlib
+
+    checked = check_results(results)
+    expected = charts.curve_charts(checked)
+    with matplotlib.rc_context({"font.size": 30, "svg.fonttype": "path", "axes.grid": True}):
+        assert charts.curve_charts(checked) == expected
+        assert matplotlib.rcParams["font.size"] == 30
+
+
+def test_another_experiment_is_shown_in_short(results: dict[str, Any], tmp_path: Path) -> None:
+    other = copy.deepcopy(results)
+    other["variants"]["dft"]["title"] = "DFT <b>"
+    other["base"]["test"]["greedy"] = 0.123
+    also = Also(title="The counter-example: <i>", results=other, link="facts/report.html")
+    lead = ("What was found <u>.", "What to do.")
+    out = write_page(results, tmp_path / "report.html", lead=lead, also=also)
+    text = out.read_text(encoding="utf-8")
+    page = Page(text)
+    first, found, counter, rest = (
+        page.text.index(words)
+        for words in (
+            "What was found <u>. What to do.",
+            "In distribution (test), DFT is better than SFT",
+            "The counter-example: <i> In distribution (test), DFT <b> is better than SFT",
+            "All of it on its own page",
+        )
+    )
+    # Once in the contents, too.
+    assert first < found < counter < rest
+    assert page.text.count("12.3 avg@4 62.0") == 1
+    assert [a["id"] for a in page.all("section")][-2:] == ["also", "setting"]
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = {str(a["href"]) for a in page.all("a")}
+    assert targets - {f"#{name}" for name in ids} == {"facts/report.html"}
+    # The ten of a page, and the other's two curves.
+    assert len(page.all("svg")) == 12
+    for tag in ("u", "i"):
+        assert not page.all(tag)
+
+
+def test_another_experiment_of_another_shape_is_refused(
+    results: dict[str, Any], tmp_path: Path
+) -> None:
+    also = Also(title="Other", results={"name": "other"}, link="other.html")
+    with pytest.raises(DataError, match="the experiment's results: "):
+        write_page(results, tmp_path / "report.html", also=also)
+    assert not (tmp_path / "report.html").exists()
 
 
 def test_names_of_benchmarks_are_no_formulas(results: dict[str, Any]) -> None:
