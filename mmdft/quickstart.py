@@ -28,8 +28,8 @@ from mmdft.files import write_json, write_text
 
 BASE = "mmdft/tiny"
 # Kinds of figure that the base knows, but not so well that nothing can be learnt.
-TUNED = ("triangle_perimeter", "triangle_angle", "bar_max", "bar_sum", "line_change")
-OTHERS = ("rectangle_perimeter", "polygon_sides", "grid_area", "bar_count", "fraction_parts")
+TUNED = ("triangle_perimeter", "triangle_angle", "rectangle_area", "polygon_sides", "bar_sum")
+OTHERS = ("rectangle_perimeter", "grid_area", "bar_min", "bar_count", "line_change")
 SIZE = 112
 NOISE = 0.3
 NUM_TUNE, NUM_VALIDATION, NUM_TEST, NUM_VALUES, NUM_OTHERS = 1_200, 80, 200, 100, 100

@@ -18,7 +18,7 @@ from mmdft.tiny.base import FAMILIES
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 # No training set of the recipe has this seed, and test content is in none.
-SEED = 2026
+SEED = 4711
 
 
 def write_config(folder, data, **evaluation):

@@ -215,13 +215,13 @@ _OOD_BASIC: dict[str, tuple[str, ...]] = {
     ),
 }
 
-_READING = {
+_READING: dict[str, tuple[str, ...]] = {
     "reading": ("Read the numbers.", "What is written here?", "List all numbers."),
     "number_sum": ("Add up all numbers.", "What is the sum of the numbers?", "Find the sum."),
     "number_product": ("Multiply the numbers.", "What is the product?", "Find the product."),
     "bar_order": ("List the bars from the lowest.", "What is the order of the bars?"),
 }
-_OOD_READING = {
+_OOD_READING: dict[str, tuple[str, ...]] = {
     "reading": ("Which numbers do you see?", "Name every number."),
     "number_sum": ("What do the numbers come to?", "Give the total of the numbers."),
     "bar_order": ("Name the columns, the shortest first.", "Give the columns by height."),

@@ -28,7 +28,7 @@ def sample_triangle_perimeter(rng: Random, ranges: Ranges) -> Params:
 def paint_triangle_perimeter(canvas: Canvas, params: Params) -> None:
     """The triangle with its three sides labelled; to scale, or with other sides `drawn`."""
     left, right, base = params["sides"]
-    x_left, x_right, x_base = params.get("drawn", params["sides"])
+    x_left, x_right, x_base = params["drawn"] if "drawn" in params else params["sides"]
     foot, height = _height(x_base, x_left, x_right)
     points = fit([(0, 0), (x_base, 0), (foot, -height)], canvas.box(15, 10, 15, 22))
     a, b, c = points
@@ -58,7 +58,7 @@ def sample_triangle_angle(rng: Random, ranges: Ranges) -> Params:
 
 def paint_triangle_angle(canvas: Canvas, params: Params) -> None:
     """The triangle with its angles written at the corners, a question mark at one."""
-    drawn = params.get("drawn", params["angles"])
+    drawn = params["drawn"] if "drawn" in params else params["angles"]
     left, right, _ = (math.radians(angle) for angle in drawn)
     # The law of sines, on a base of one.
     side = math.sin(right) / math.sin(left + right)
