@@ -32,12 +32,12 @@ TUNED = ("triangle_perimeter", "triangle_angle", "rectangle_area", "polygon_side
 OTHERS = ("rectangle_perimeter", "grid_area", "bar_min", "bar_count", "line_change")
 SIZE = 112
 NOISE = 0.3
-NUM_TUNE, NUM_VALIDATION, NUM_TEST, NUM_VALUES, NUM_OTHERS = 1_200, 80, 200, 100, 100
-NUM_FACTS, NUM_FACT_PICTURES, NUM_RECALL = 32, 1_600, 128
-STEPS, FACT_STEPS = 60, 100
+NUM_TUNE, NUM_VALIDATION, NUM_TEST, NUM_VALUES, NUM_OTHERS = 1_000, 48, 200, 60, 80
+NUM_FACTS, NUM_FACT_PICTURES, NUM_RECALL = 12, 1_200, 72
+STEPS, FACT_STEPS = 60, 80
 BATCH = 16
 # Scores and statistics of a training are noted so many times, evenly spaced.
-NUM_SCORES, NUM_LOGGED = 4, 20
+NUM_SCORES, NUM_LOGGED = 2, 20
 # Learning rates, the same for both objectives.
 RATES = {"noisy": 3e-4, "facts": 1e-3}
 NUM_SEEDS = 3
