@@ -57,13 +57,12 @@ def is_evaluated(config: RunConfig) -> bool:
         return False
     results, before = read_json(folder / "results.json"), load_config(folder / "config.yaml")
     return before.evaluation.num_samples == config.evaluation.num_samples and all(
-        each in before.evaluation.benchmarks and "unanswered" not in results.get(label, _LACKING)
+        each in before.evaluation.benchmarks
+        and label in results
+        and "unanswered" not in results[label]
         for each in config.evaluation.benchmarks
         for label in [each.label or each.name]
     )
-
-
-_LACKING: Mapping[str, Any] = {"unanswered": None}
 
 
 def answered(folder: Path) -> dict[str, Answered]:

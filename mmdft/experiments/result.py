@@ -160,7 +160,9 @@ def _setting(config: ExperimentConfig, best: Mapping[str, float]) -> dict[str, A
         "steps": first.get("steps"),
         "batch": batch,
         "learning rates": ", ".join(f"{rate:g}" for rate in config.learning_rates),
-        "chosen on": f"{', '.join(config.roles.validation)}: the mean over seeds, greedy",
+        "chosen on": f"{', '.join(config.roles.validation)}: the mean over seeds, greedy"
+        if len(config.learning_rates) > 1
+        else None,
         "seeds": len(config.seeds),
         "decoding": f"greedy, at most {run.evaluation.max_new_tokens} tokens",
         "sampled answers": None

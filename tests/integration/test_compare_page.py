@@ -231,6 +231,7 @@ LARGE = """
 """
 
 
+@pytest.mark.slow
 def test_ten_thousand_items(tmp_path: Path, act: Callable[..., Any]) -> None:
     pick = random.Random(0)
     words = [f"word{k}" for k in range(3000)]

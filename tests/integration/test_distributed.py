@@ -189,6 +189,7 @@ def test_the_weights_after_two_steps_are_the_same(runs, tiny_dir, kind, family, 
     assert set(steps(run, "eval_answer_tokens")) == set(steps(reference, "answer_tokens"))
 
 
+@pytest.mark.slow
 def test_sharded_runs_resume_and_every_checkpoint_can_be_loaded(tiny_dir, rows, tmp_path):
     """FSDP2 with Adam: whole, and from the checkpoint in the middle, end in the same bits."""
     changes = {

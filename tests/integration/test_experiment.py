@@ -188,6 +188,7 @@ def _is_repeated_by_its_configuration(out: Path) -> None:
     assert again.summary == read_json(run / "summary.json")
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_named_and_the_rest_is_done(tmp_path: Path, base: Path) -> None:
     figures = tmp_path / "figures"
     path = write_experiment(

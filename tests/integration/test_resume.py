@@ -375,7 +375,7 @@ PACKED = {
 }
 
 
-@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("streaming", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_two_ranks_are_killed_and_stopped(streaming, tiny_dir, tmp_path):
     """Packed, LoRA with dropout: three kills, the first at the start, a signal to one rank."""
     log, folder = tmp_path / "log", tmp_path / "run"

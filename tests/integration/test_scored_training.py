@@ -267,7 +267,7 @@ def ranks_config(folder, learned, kind, form):
     )
 
 
-@pytest.mark.parametrize("kind", ["ddp", "fsdp2"])
+@pytest.mark.parametrize("kind", ["ddp", pytest.param("fsdp2", marks=pytest.mark.slow)])
 def test_ranks_find_what_one_process_finds(kind, folder, learned, alone):
     """The seven items do not divide by two, nor do the five with an image."""
     for form in alone:

@@ -26,9 +26,9 @@ from __future__ import annotations
 
 from mmdft.data.figures.basic_families import BASIC_FAMILIES
 from mmdft.data.figures.chart_families import CHART_FAMILIES
+from mmdft.data.figures.exercise_families import EXERCISE_FAMILIES
 from mmdft.data.figures.figure import Family
 from mmdft.data.figures.geometry_families import GEOMETRY_FAMILIES
-from mmdft.data.figures.reading_families import READING_FAMILIES
 from mmdft.data.figures.space_families import COORDINATE_FAMILIES, SOLID_FAMILIES
 
 FAMILIES: dict[str, Family] = {
@@ -40,8 +40,8 @@ FAMILIES: dict[str, Family] = {
 }
 """What is drawn unless families are named."""
 
-ALL_FAMILIES: dict[str, Family] = {**FAMILIES, **READING_FAMILIES}
-"""The exercises in reading too."""
+ALL_FAMILIES: dict[str, Family] = {**FAMILIES, **EXERCISE_FAMILIES}
+"""The exercises too."""
 
 GROUPS = {
     "basic": tuple(BASIC_FAMILIES),
@@ -49,6 +49,6 @@ GROUPS = {
     "coordinates": tuple(COORDINATE_FAMILIES),
     "solids": tuple(SOLID_FAMILIES),
     "charts": tuple(CHART_FAMILIES),
-    "exercises": tuple(READING_FAMILIES),
+    "exercises": tuple(EXERCISE_FAMILIES),
 }
 """Families that can be asked for together."""

@@ -215,13 +215,13 @@ _OOD_BASIC: dict[str, tuple[str, ...]] = {
     ),
 }
 
-_READING: dict[str, tuple[str, ...]] = {
+_EXERCISES: dict[str, tuple[str, ...]] = {
     "reading": ("Read the numbers.", "What is written here?", "List all numbers."),
     "number_sum": ("Add up all numbers.", "What is the sum of the numbers?", "Find the sum."),
     "number_product": ("Multiply the numbers.", "What is the product?", "Find the product."),
     "bar_order": ("List the bars from the lowest.", "What is the order of the bars?"),
 }
-_OOD_READING: dict[str, tuple[str, ...]] = {
+_OOD_EXERCISES: dict[str, tuple[str, ...]] = {
     "reading": ("Which numbers do you see?", "Name every number."),
     "number_sum": ("What do the numbers come to?", "Give the total of the numbers."),
     "bar_order": ("Name the columns, the shortest first.", "Give the columns by height."),
@@ -230,19 +230,19 @@ _OOD_READING: dict[str, tuple[str, ...]] = {
 
 # Shapes not to scale are asked about as the others are.
 _LOOSE = ("rectangle_area", "rectangle_perimeter", "triangle_perimeter", "triangle_angle")
-_READING |= {f"loose_{name}": _BASIC[name] for name in _LOOSE}
-_OOD_READING |= {f"loose_{name}": _OOD_BASIC[name] for name in _LOOSE}
+_EXERCISES |= {f"loose_{name}": _BASIC[name] for name in _LOOSE}
+_OOD_EXERCISES |= {f"loose_{name}": _OOD_BASIC[name] for name in _LOOSE}
 
 QUESTIONS = {
     **_BASIC,
-    **_READING,
+    **_EXERCISES,
     **GEOMETRY_QUESTIONS,
     **SPACE_QUESTIONS,
     **CHART_QUESTIONS,
 }
 OOD_QUESTIONS = {
     **_OOD_BASIC,
-    **_OOD_READING,
+    **_OOD_EXERCISES,
     **OOD_GEOMETRY_QUESTIONS,
     **OOD_SPACE_QUESTIONS,
     **OOD_CHART_QUESTIONS,

@@ -51,7 +51,7 @@ def write_figures(
         split: "train", "validation", "test" or "ood".
         seed: names the set.
         families: which families, in turn, or the names of GROUPS; all of them if None, but for
-            the exercises in reading.
+            the exercises.
         size: the side of the pictures in pixels, from 56 to 1024; no less than a family needs.
         noise: the share of rows, chosen at random, whose demonstration is wrong on purpose. They
             have `"noisy": true` in their `meta`. For training data; what is scored against should

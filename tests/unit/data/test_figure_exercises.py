@@ -28,10 +28,10 @@ from mmdft.data.figures import (
     write_glyphs,
 )
 from mmdft.data.figures.canvas import Canvas
+from mmdft.data.figures.exercise_families import EXERCISE_FAMILIES
 from mmdft.data.figures.families import ALL_FAMILIES, GROUPS
 from mmdft.data.figures.generate import content_split
 from mmdft.data.figures.reading import paint_numbers, paint_paper
-from mmdft.data.figures.reading_families import READING_FAMILIES
 from mmdft.data.sources import read_rows, to_example
 from mmdft.errors import DataError
 from mmdft.evals.rules.figures import exact
@@ -47,13 +47,13 @@ def rows_of(path: Path) -> list[Any]:
 
 
 def test_the_exercises_are_drawn_only_if_asked_for(tmp_path: Path) -> None:
-    assert GROUPS["exercises"] == tuple(READING_FAMILIES)
-    assert not READING_FAMILIES.keys() & FAMILIES.keys()
+    assert GROUPS["exercises"] == tuple(EXERCISE_FAMILIES)
+    assert not EXERCISE_FAMILIES.keys() & FAMILIES.keys()
     path = write_figures(tmp_path, num=64, split="train", size=56)
-    assert not {row["category"] for row in rows_of(path)} & READING_FAMILIES.keys()
-    num = len(READING_FAMILIES)
+    assert not {row["category"] for row in rows_of(path)} & EXERCISE_FAMILIES.keys()
+    num = len(EXERCISE_FAMILIES)
     asked = write_figures(tmp_path / "r", num=num, split="train", size=56, families=["exercises"])
-    assert [row["category"] for row in rows_of(asked)] == list(READING_FAMILIES)
+    assert [row["category"] for row in rows_of(asked)] == list(EXERCISE_FAMILIES)
 
 
 COMES_TO = {"reading": lambda numbers: numbers[-1], "number_sum": sum, "number_product": math.prod}
@@ -79,7 +79,7 @@ def test_numbers_are_read_row_by_row(family: str, split: str) -> None:
         assert solution.answer == str(COMES_TO[family](numbers))
         assert solution.steps[-1].rstrip(".").split(" ")[-1] == solution.answer
         seen.add(len(numbers))
-    ranges = READING_FAMILIES[family]
+    ranges = EXERCISE_FAMILIES[family]
     assert seen == set((ranges.ood_ranges if split == "ood" else ranges.ranges)["count"])
     shifted = "number" if family == "number_product" else "count"
     assert not set(ranges.ranges[shifted]) & set(ranges.ood_ranges[shifted])

@@ -1,8 +1,8 @@
-"""Exercises in reading: the table of families.
+"""Exercises for a model that is to see: the table of families.
 
-What the columns mean is said in `mmdft.data.figures.families`. They are no benchmark: a model that
-is to see is taught by them what digits look like, wherever they stand and in whatever ink, and that
-labels are to be read, not guessed from a shape.
+What the columns mean is said in `mmdft.data.figures.families`. They are no benchmark: they teach
+what digits look like, wherever they stand and in whatever ink, that labels are to be read and not
+guessed from a shape, and to find a thing by its number.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mmdft.data.figures.basic_families import (
 )
 from mmdft.data.figures.figure import Family
 
-READING_FAMILIES: dict[str, Family] = {
+EXERCISE_FAMILIES: dict[str, Family] = {
     "reading": Family(
         sample=reading.sample_numbers,
         paint=reading.paint_numbers,
