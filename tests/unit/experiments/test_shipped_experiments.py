@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mmdft.config import OBJECTIVE_NAMES
 from mmdft.data.figures import BASIC_FAMILIES, write_figures
 from mmdft.experiments.plan import first_stage, trainings
 from mmdft.experiments.settings import (
@@ -16,16 +17,26 @@ from mmdft.experiments.settings import (
     FiguresConfig,
     OwnSamplesConfig,
     load_experiment,
+    variant_run,
 )
 from mmdft.files import read_jsonl
 from mmdft.tiny.base import FAMILIES as TRAINED
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = sorted(path.relative_to(ROOT) for path in (ROOT / "configs/experiments").glob("*.yaml"))
-NAMES = [
+# SFT against DFT in one regime each.
+REGIMES = [
     *("clean", "facts", "hard", "noisy_10", "noisy_20", "noisy_30", "noisy_40", "own_samples"),
     *("style_shift", "wordy"),
 ]
+# More variants on the data of one of these: name -> regime.
+WIDER = {
+    "lora": "noisy_30",
+    "objectives_facts": "facts",
+    "objectives_noisy_30": "noisy_30",
+    "objectives_wordy": "wordy",
+    "robustness": "noisy_30",
+}
 
 
 def load(path: Path) -> ExperimentConfig:
@@ -58,7 +69,7 @@ def asked_of(config: ExperimentConfig) -> dict[str, Any]:
 
 
 def test_all_are_there() -> None:
-    assert [path.stem for path in SHIPPED] == NAMES
+    assert [path.stem for path in SHIPPED] == sorted([*REGIMES, *WIDER])
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=str)
@@ -69,18 +80,47 @@ def test_each_is_whole(path: Path) -> None:
     assert config.name == path.stem
     assert config.output_dir == Path(f"runs/experiments/{path.stem}")
     assert config.run.model.name == "mmdft/tiny"
-    assert list(config.variants) == ["sft", "dft"] and len(config.seeds) == 5
-    assert len(list(trainings(first_stage(config)))) == 2 * 5 * len(config.learning_rates)
+    runs = len(config.variants) * len(config.seeds) * len(config.learning_rates)
+    assert len(list(trainings(first_stage(config)))) == runs
     drawn = dict(sets_of(config))
     # Nothing is drawn twice into one file, and all that is read is drawn here.
     assert len(drawn) == len(list(sets_of(config)))
     read = {str(b.path) for b in config.run.evaluation.benchmarks}
     assert read | {str(source.path) for source in config.run.data.train} <= drawn.keys()
+
+
+@pytest.mark.parametrize("name", REGIMES)
+def test_a_regime_compares_two_with_five_seeds_and_all_controls(name: str) -> None:
+    config = named(name)
+    assert list(config.variants) == ["sft", "dft"] and len(config.seeds) == 5
+    controls = config.controls
+    assert controls.temperatures and controls.clipping_off and controls.early_stop
     steps, every = config.run.training.max_steps, config.run.evaluation.every_steps
     assert every is not None and steps % every == 0
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "facts"])
+@pytest.mark.parametrize(("name", "regime"), WIDER.items())
+def test_what_is_wider_has_the_data_and_the_steps_of_its_regime(name: str, regime: str) -> None:
+    config, before = named(name), named(regime)
+    drawn, known = dict(sets_of(config)), dict(sets_of(before))
+    assert {path: known[path] for path in drawn} == drawn
+    assert config.run.data == before.run.data
+    assert config.run.training == before.run.training
+    asked = [each.label for each in config.run.evaluation.benchmarks]
+    assert {"validation", "test", "others"} < set(asked) <= {*before.labels}
+    assert len(config.seeds) >= 3
+
+
+@pytest.mark.parametrize("regime", ["noisy_30", "wordy", "facts"])
+def test_all_objectives_are_compared(regime: str) -> None:
+    config = named(f"objectives_{regime}")
+    assert list(config.variants)[:2] == ["sft", "dft"]
+    assert {*config.variants} == {*OBJECTIVE_NAMES}
+    for name in config.variants:
+        assert variant_run(config, name).objective.name == name
+
+
+@pytest.mark.parametrize("name", [name for name in REGIMES if name != "facts"])
 def test_what_is_asked_is_new_and_shifted_as_its_label_says(name: str) -> None:
     config = named(name)
     asked, trained_on = asked_of(config), set()
@@ -110,13 +150,14 @@ def test_what_is_asked_is_new_and_shifted_as_its_label_says(name: str) -> None:
 
 
 def test_they_differ_in_one_thing_each() -> None:
-    clean, *others = (differences(named(name)) for name in NAMES if name not in ("facts", "hard"))
+    clean, *others = (differences(named(name)) for name in REGIMES if name not in ("facts", "hard"))
     noisy, (own, shift, wordy) = others[:4], others[4:]
     same = {key: value for key, value in clean.items() if key != "set"}
     for share, one in zip((0.1, 0.2, 0.3, 0.4), noisy, strict=True):
-        assert one == {**same, "set": {**clean["set"], "noise": share}}
+        rates = [*clean["rates"], 1e-3] if share == 0.3 else clean["rates"]
+        assert one == {**same, "set": {**clean["set"], "noise": share}, "rates": rates}
     worded = {**clean["set"], "style": "wordy"}
-    longer = {"max_new_tokens": 112, "rates": [3e-5, *clean["rates"]]}
+    longer = {"max_new_tokens": 112, "rates": [*clean["rates"], 1e-3]}
     assert wordy == {**same, **longer, "set": worded}
     assert shift == {**wordy, "max_steps": 3 * clean["max_steps"], "every_steps": 30}
     assert own == {**same, "set": {**clean["set"], "num": 1000, "seed": 12}}
