@@ -154,10 +154,11 @@ def test_they_differ_in_one_thing_each() -> None:
     noisy, (own, shift, wordy) = others[:4], others[4:]
     same = {key: value for key, value in clean.items() if key != "set"}
     for share, one in zip((0.1, 0.2, 0.3, 0.4), noisy, strict=True):
-        rates = [*clean["rates"], 1e-3] if share == 0.3 else clean["rates"]
+        # With two more learning rates, which are too high.
+        rates = [*clean["rates"], 3e-4, 1e-3] if share == 0.3 else clean["rates"]
         assert one == {**same, "set": {**clean["set"], "noise": share}, "rates": rates}
     worded = {**clean["set"], "style": "wordy"}
-    longer = {"max_new_tokens": 112, "rates": [*clean["rates"], 1e-3]}
+    longer = {"max_new_tokens": 112, "rates": [3e-5, 1e-4, 3e-4, 1e-3]}
     assert wordy == {**same, **longer, "set": worded}
     assert shift == {**wordy, "max_steps": 3 * clean["max_steps"], "every_steps": 30}
     assert own == {**same, "set": {**clean["set"], "num": 1000, "seed": 12}}
