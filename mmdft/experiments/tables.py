@@ -25,7 +25,7 @@ ROLE_WORDS = {
     "in_distribution": "In distribution",
     "out_of_distribution": "Out of distribution",
     "forgetting": "Forgetting",
-    "validation": "Validation (learning rates are chosen here)",
+    "validation": "Validation",
 }
 MEASURES = {"greedy": "greedy", "sampled": "sampled"}
 BEHAVIOUR = {
@@ -109,10 +109,15 @@ def main_table(results: Results) -> Table:
         return Row(name=label, note=note, cells=tuple(cells))
 
     groups = (
-        Group(title=ROLE_WORDS.get(role, role), rows=tuple(map(row, labels)))
+        Group(title=_role_title(results, role), rows=tuple(map(row, labels)))
         for role, labels in results.roles()
     )
     return _of_models(results, "Benchmark", "Role", tuple(groups))
+
+
+def _role_title(results: Results, role: str) -> str:
+    chosen = role == "validation" and len(all_rates(results)) > 1
+    return ROLE_WORDS.get(role, role) + (" (learning rates are chosen here)" if chosen else "")
 
 
 def main_note(results: Results) -> str:

@@ -51,6 +51,16 @@ def test_every_table_has_its_numbers(results: dict[str, Any]) -> None:
     assert main == ["test", "values", "look", "others", "validation"]
 
 
+def test_with_one_learning_rate_none_is_chosen(results: dict[str, Any]) -> None:
+    heading = "| Validation (learning rates are chosen here) | validation "
+    assert heading in experiment_markdown(results)
+    for variant in results["variants"].values():
+        (chosen,) = (rate for rate in variant["learning_rates"] if float(rate) == variant["best"])
+        variant["learning_rates"] = {chosen: variant["learning_rates"][chosen]}
+    text = experiment_markdown(results)
+    assert heading not in text and "| Validation | validation " in text
+
+
 def test_tables_are_whole(results: dict[str, Any]) -> None:
     tables = re.findall(r"(?:^\|.*\n)+", experiment_markdown(results), re.MULTILINE)
     assert len(tables) == 8
