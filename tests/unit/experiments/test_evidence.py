@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from mmdft.errors import DataError
 from mmdft.experiments.evidence import advice_sentence, role_spread, write_evidence
 from mmdft.experiments.schema import BASE, check_results
 from mmdft.files import write_json
+
+SCRIPT = Path(__file__).parents[3] / "eval/experiments.py"
 
 
 @pytest.fixture
@@ -39,6 +43,28 @@ def test_the_overview_has_every_variant(results: dict[str, Any], tmp_path: Path)
         "Not finished: short.",
     ):
         assert line in lines
+
+
+def test_the_script_gathers_the_results_under_their_names(
+    results: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, each in (("first", results), ("second", {**results, "name": "again"})):
+        write_json(tmp_path / name / "results.json", each)
+        (tmp_path / name / "results.md").write_text(f"# {name}\n", encoding="utf-8")
+    out = tmp_path / "evidence"
+    folders = [str(tmp_path / name) for name in ("first", "second")]
+    monkeypatch.setattr(sys, "argv", ["experiments.py", *folders, "--out", str(out)])
+    runpy.run_path(str(SCRIPT))["main"]()
+    names = ["again.json", "again.md", "noisy.json", "noisy.md", "overview.md"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    assert (out / "again.md").read_text(encoding="utf-8") == "# second\n"
+    assert (out / "noisy.json").read_bytes() == (tmp_path / "first/results.json").read_bytes()
+    # What is no experiment's costs nothing of what is there.
+    (tmp_path / "first/results.json").write_text("{}", encoding="utf-8")
+    before = (out / "overview.md").read_bytes()
+    with pytest.raises(DataError):
+        runpy.run_path(str(SCRIPT))["main"]()
+    assert (out / "overview.md").read_bytes() == before
 
 
 def test_a_role_is_averaged_seed_by_seed(results: dict[str, Any]) -> None:
