@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmdft.config import BenchmarkConfig, EvaluationConfig, JudgeConfig, RunConfig
+from mmdft.config import BenchmarkConfig, EvaluationConfig, RunConfig
 from mmdft.config_loading import dump_config
 from mmdft.errors import ConfigError, DataError
 from mmdft.evals.asking import PREDICTIONS, answer_into, launched_ranks, requests_for
@@ -87,7 +87,7 @@ def evaluate(config: RunConfig) -> EvalResult:
             unanswered = answer_into(folder, requests, backend, own, ranks)
             if ranks.index == 0:
                 write_items(folder, asked[label])
-                results[label] = _score(folder, chosen, unanswered, settings.judge)
+                results[label] = _score(folder, chosen, unanswered, own)
         if ranks.index == 0:
             write_json(run_dir / "results.json", results)
     ranks.wait()
@@ -138,7 +138,7 @@ def _score(
     folder: Path,
     chosen: BenchmarkConfig,
     unanswered: list[Unanswered],
-    judge: JudgeConfig | None,
+    settings: EvaluationConfig,
 ) -> dict[str, Any]:
     if not (folder / PREDICTIONS).stat().st_size:
         reason = f"; the first: item {unanswered[0].id}: {unanswered[0].reason}"
@@ -149,8 +149,10 @@ def _score(
         data=chosen.path,
         split=chosen.split,
         out=folder / "scored.jsonl",
-        judge=judge,
+        judge=settings.judge,
     )
+    if settings.images != "kept":
+        scored["images"] = settings.images
     if unanswered:
         scored["unanswered"] = {"n": len(unanswered), "first": asdict(unanswered[0])}
     write_json(folder / "results.json", scored)

@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 SAMPLES = ("score", "rules", "value %", "± s.e.", "95 % interval", "items", "left out")
+_IMAGES = {
+    "blank": "white images in place of the items' own",
+    "swapped": "other items' images in place of their own",
+}
 _SCORE = ("n", "accuracy %", "± s.e.", "95 % interval", "range %", "floor %", "no answer", "open",
           "unscored")  # fmt: skip
 _GROUP = ("n", "accuracy %", "± s.e.", "95 % interval", "range %", "no answer", "unscored",
@@ -28,6 +32,8 @@ def results_markdown(summary: Mapping[str, Any]) -> str:
     lines = [f"# {summary['benchmark']}", ""]
     if "headline" in summary:
         lines += [f"**{markdown_text(headline_text(summary['headline']))}**", ""]
+    if "images" in summary:
+        lines += [f"**Images:** asked with {_IMAGES[summary['images']]}.", ""]
     if summary["partial"]:
         lines += [
             f"**Partial:** {summary['missing']} of {summary['n_benchmark']} items have no "

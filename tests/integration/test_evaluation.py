@@ -251,5 +251,9 @@ def test_other_images_are_answered_as_if_they_were_the_items_own(
     items = [row for _, row in read_jsonl(tmp_path / "changed/figures/items.jsonl")]
     before = [row for _, row in read_jsonl(tmp_path / "kept/figures/items.jsonl")]
     assert all(a["images"] != b["images"] for a, b in zip(items, before, strict=True))
+    # The results say so, where a reader sees it first.
+    results = {name: tmp_path / name / "figures/results.md" for name in ("kept", "changed")}
+    read = {name: path.read_text(encoding="utf-8") for name, path in results.items()}
+    assert "**Images:**" not in read["kept"] and read["changed"].count("**Images:**") == 1
     with pytest.raises(ConfigError, match=f"holds answers with evaluation.images: .?{images}"):
         evaluate(load_config(config("changed", benchmark={"path": str(rectangles)})))
