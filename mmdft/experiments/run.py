@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -45,7 +46,9 @@ NUM_ADVICE = 64
 RESULTS, MARKDOWN, PAGE = "results.json", "results.md", "report.html"
 
 
-def run_experiment(config: ExperimentConfig, *, command: str = "") -> dict[str, Any]:
+def run_experiment(
+    config: ExperimentConfig, *, command: str = "", workers: Workers | None = None
+) -> dict[str, Any]:
     """Run an experiment, or what is lacking of it, and write its results.
 
     `OUT/results.json` is what is returned, `OUT/results.md` and `OUT/report.html` show it. A line
@@ -56,6 +59,8 @@ def run_experiment(config: ExperimentConfig, *, command: str = "") -> dict[str, 
     Args:
         config: from `load_experiment`, or made in code.
         command: how it was started, for the reader of the results.
+        workers: the processes that do it, for several experiments in turn; None starts as many as
+            the experiment says, and ends them.
 
     Returns:
         The results; `finished` is False, and `failures` says why, if something failed.
@@ -72,7 +77,8 @@ def run_experiment(config: ExperimentConfig, *, command: str = "") -> dict[str, 
     # Before any work: folders of other configurations are refused.
     lacking(first)
     start = time.monotonic()
-    with held(out), Workers(_num_workers(config)) as workers:
+    own = Workers(num_workers(config)) if workers is None else nullcontext(workers)
+    with held(out), own as workers:
         write_text(out / "experiment.yaml", dump_config(config))
         clock = _Seconds(out / "seconds.json")
         _draw(config, workers, clock)
@@ -138,7 +144,8 @@ def lacking(jobs: Iterable[Job]) -> list[Job]:
     return found
 
 
-def _num_workers(config: ExperimentConfig) -> int:
+def num_workers(config: ExperimentConfig) -> int:
+    """How many processes do an experiment: `config.workers`, or what suits the machine."""
     if config.workers != "auto":
         return config.workers
     import torch
