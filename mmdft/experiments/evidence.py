@@ -54,8 +54,8 @@ def evidence_markdown(experiments: Sequence[Mapping[str, Any]]) -> str:
     if advice:
         head = ("experiment", "mean p", "suggested", "clearly better", "agrees")
         parts += ["## The preflight's advice", advice_sentence(every), _table(head, advice)]
-    commands = [(results.name, results.command) for results in every]
-    parts += ["## Commands", _table(("experiment", "command"), commands, left=2)]
+    commands = "\n".join(results.command for results in every)
+    parts += ["## Commands", f"```sh\n{commands}\n```"]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -76,7 +76,6 @@ def run_experiment(
     first = plan.first_stage(config)
     # Before any work: folders of other configurations are refused.
     lacking(first)
-    start = time.monotonic()
     own = Workers(num_workers(config)) if workers is None else nullcontext(workers)
     with held(out), own as workers:
         write_text(out / "experiment.yaml", dump_config(config))
@@ -92,7 +91,7 @@ def run_experiment(
         if of_base or not best:
             _give_up(failures)
         failures |= _carry_out(config, "best", plan.second_stage(config, best), workers, clock)
-        clock.add("elapsed", time.monotonic() - start)
+        clock.tick()
     results = collect(
         config,
         best=best,
@@ -294,12 +293,22 @@ def _give_up(failures: Mapping[Path, str]) -> NoReturn:
 
 
 class _Seconds:
-    """Seconds spent in each stage by all processes together, over all calls; kept in a file."""
+    """Seconds spent in each stage by all processes together, over all calls; kept in a file.
+
+    `elapsed` is the time that went by, up to the last task that ended in each call.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.seconds: dict[str, float] = read_json(path) if path.is_file() else {}
+        self._since = time.monotonic()
 
     def add(self, stage: str, seconds: float) -> None:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+        self.tick()
+
+    def tick(self) -> None:
+        now = time.monotonic()
+        self.seconds["elapsed"] = self.seconds.get("elapsed", 0.0) + now - self._since
+        self._since = now
         write_json(self.path, self.seconds)
