@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import torch
 from measure import (
+    ALLOCATOR,
     alternating,
     cell,
     default_device,
@@ -99,6 +100,7 @@ def main() -> None:
     result = {
         "versions": versions_of("mmdft", "torch", "transformers"),
         "machine": machine(),
+        "allocator": ALLOCATOR,
         "device": device,
         "work": {**work._asdict(), "data": "drawn" if options.data is None else "given"},
         "rounds": options.rounds,

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import torch
 from measure import (
+    ALLOCATOR,
     alternating,
     cell,
     default_device,
@@ -85,6 +86,7 @@ def main() -> None:
     result = {
         "versions": versions_of("mmdft", "torch", "transformers", "trl", "liger-kernel"),
         "machine": machine(),
+        "allocator": ALLOCATOR,
         "device": device,
         "size": size._asdict(),
         "rounds": options.rounds,

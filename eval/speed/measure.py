@@ -143,7 +143,6 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "allocator": ALLOCATOR,
     }
 
 
@@ -161,7 +160,8 @@ def told(result: Mapping[str, Any]) -> str:
     where = f"{on['gpu']}, " if on["gpu"] else ""
     names = ", ".join(f"{name} {each}" for name, each in result["versions"].items())
     return (
-        f"{where}{on['cores']} cores of {on['processor']}, {on['threads']} threads; {names}. "
+        f"{where}{on['cores']} cores of {on['processor']}, {on['threads']} "
+        f"thread{'s' * (on['threads'] != 1)}; {names}. "
         f"Made by `{result['command']}`."
     )
 

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import torch
 from measure import (
+    ALLOCATOR,
     alternating,
     cell,
     default_device,
@@ -169,6 +170,7 @@ def main() -> None:
     result = {
         "versions": versions_of("mmdft", "torch", "transformers", "peft", "trl", "liger-kernel"),
         "machine": machine(),
+        "allocator": ALLOCATOR,
         "device": device,
         "shape": options.shape,
         "batch": options.batch,
