@@ -12,8 +12,10 @@ from torch.utils._pytree import tree_leaves
 _PRODUCTS = {
     torch.ops.aten.mm: "linear",
     torch.ops.aten.addmm: "linear",
+    torch.ops.aten.addmm_: "linear",
     torch.ops.aten.bmm: "batched",
     torch.ops.aten.baddbmm: "batched",
+    torch.ops.aten.baddbmm_: "batched",
 }
 
 
@@ -41,7 +43,7 @@ class Work(TorchDispatchMode):
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
         kind = _PRODUCTS.get(func.overloadpacket)
         if kind is not None:
-            left, right = given[-2:]
+            left, right = [arg for arg in args if isinstance(arg, torch.Tensor)][-2:]
             self.products[kind] += 2 * left.numel() * right.shape[-1]
         seen = {tensor.untyped_storage().data_ptr() for tensor in given}
         for leaf in tree_leaves(result):
