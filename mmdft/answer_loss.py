@@ -219,9 +219,7 @@ class _AnswerLoss(torch.autograd.Function):
                     if grad_left is not None:
                         grad_left[chunk] = _matmul_fp32(operand_grad, operands.rights_t[i].t())
                     if grad_right is not None:
-                        grad_right += _matmul_fp32(
-                            operand_grad.t(), _fp32_operand(left[chunk].detach())
-                        )
+                        _add_matmul_fp32(grad_right, operand_grad.t(), left[chunk].detach())
         ctx.gradients = [(grad_bias, bias.dtype if bias is not None else None)]
         for left, right, grad_left, grad_right in zip(
             lefts, rights, grad_lefts, grad_rights, strict=True
@@ -335,7 +333,7 @@ def _logits(operands: _Operands, chunk: slice) -> Tensor:
     """A chunk's logits, (tokens, vocabulary) fp32."""
     logits = _matmul_fp32(operands.lefts[0][chunk], operands.rights_t[0])
     for left, right_t in zip(operands.lefts[1:], operands.rights_t[1:], strict=True):
-        logits += _matmul_fp32(left[chunk], right_t)
+        _add_matmul_fp32(logits, left[chunk], right_t)
     if operands.bias is not None:
         logits += operands.bias
     if operands.scale != 1:
@@ -371,3 +369,14 @@ def _matmul_fp32(left: Tensor, right: Tensor) -> Tensor:
     if left.is_cuda and left.dtype != torch.float32:
         return torch.mm(left, right, out_dtype=torch.float32)
     return left.float() @ right.float()
+
+
+def _add_matmul_fp32(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add to an fp32 total what `_matmul_fp32` gives, without a tensor for it.
+
+    That of a weight's gradient would be as large as the weight in fp32.
+    """
+    if left.is_cuda and left.dtype != torch.float32:
+        torch.addmm(total, left, right, out_dtype=torch.float32, out=total)
+    else:
+        total.addmm_(left.float(), right.float())

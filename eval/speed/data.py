@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import multiprocessing
 import os
-import platform
 import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +26,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import torch
+from measure import figure_rows, machine, save, table, told, versions_of
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from transformers import AutoProcessor
@@ -38,7 +36,7 @@ from mmdft.data.dataset import Loaded, RenderedDataset, load_examples
 from mmdft.data.streaming import StreamedDataset
 from mmdft.data.vision import pixel_budget
 from mmdft.errors import DataError
-from mmdft.files import write_json, write_jsonl, write_text
+from mmdft.files import write_jsonl
 from mmdft.memory import keep_freed_memory
 from mmdft.probing import spread
 from mmdft.tiny import build_tiny
@@ -84,20 +82,15 @@ def main() -> None:
         if not is_there:
             print(f"{name} is not installed, so its rows are left out")
     torch.set_num_threads(1)
-    rows = rows_of(options.images)
+    rows = figure_rows(options.images)
     if options.rows is not None:
         rows = spread(rows, options.rows)
     with tempfile.TemporaryDirectory() as folder:
         result = {
-            "versions": {
-                name: version(name)
-                for name in (
-                    *("mmdft", "torch", "transformers", "pillow"),
-                    *["trl"] * HAS_TRL,
-                    *["llamafactory"] * HAS_LLAMA_FACTORY,
-                )
-            },
-            "machine": {"cores": os.cpu_count(), "processor": processor_name()},
+            "versions": versions_of(
+                "mmdft", "torch", "transformers", "pillow", "trl", "llamafactory"
+            ),
+            "machine": machine(),
             "rows": len(rows),
             "batch": BATCH,
             "rounds": options.rounds,
@@ -109,27 +102,7 @@ def main() -> None:
                 for name, largest in BUDGETS.items()
             },
         }
-    text = as_markdown(result)
-    print(text)
-    write_json(options.out.with_name(options.out.name + ".json"), result)
-    write_text(options.out.with_name(options.out.name + ".md"), text)
-
-
-def rows_of(folder: Path) -> list[dict[str, Any]]:
-    """Native rows: DynaMath's, or one for each image of the folder."""
-    if (folder / "dataset.json").is_file():
-        items = json.loads((folder / "dataset.json").read_text()).values()
-        return [
-            {
-                "question": item["question"],
-                "answer": item["answer"],
-                "images": [str(folder.resolve() / item["image"])],
-            }
-            for item in items
-        ]
-    files = sorted(path for path in folder.resolve().iterdir() if path.is_file())
-    question = "What does the figure show, and how large is its largest part?"
-    return [{"question": question, "answer": "12", "images": [str(path)]} for path in files]
+    save(options.out, result, as_markdown(result))
 
 
 def measure(
@@ -355,11 +328,8 @@ def as_markdown(result: dict[str, Any]) -> str:
         "# How fast rows become batches",
         f"{result['rows']} rows with one image each (decoded, resized, cut into patches, padded), "
         f"batches of {result['batch']}, the tiny Qwen2.5-VL's processor, the same pixel budget "
-        f"for all; rows a second, medians of {result['rounds']} rounds in alternating order. "
-        f"{result['machine']['cores']} cores of {result['machine']['processor']}, one thread in "
-        "each process; "
-        + ", ".join(f"{name} {each}" for name, each in result["versions"].items())
-        + f". Made by `{result['command']}`.",
+        f"for all; rows a second, medians of {result['rounds']} rounds in alternating order, one "
+        f"thread in each process. {told(result)}",
     ]
     for name, found in result["budgets"].items():
         rows = []
@@ -402,20 +372,6 @@ def as_markdown(result: dict[str, Any]) -> str:
         "shrinks an image above the budget twice, which makes other sizes of some."
     )
     return "\n\n".join(parts) + "\n"
-
-
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def processor_name() -> str:
-    """The processor's name, as Linux tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":
