@@ -24,7 +24,7 @@ from transformers import AutoModel
 
 from mmdft.data.collate import IGNORE, concatenate_images, place_reference
 from mmdft.data.dataset import RenderedRows
-from mmdft.data.prefixes import Branch, Chain, cut, seen_until
+from mmdft.data.prefixes import Branch, Chain, seen_until
 from mmdft.data.quarantine import BadRow
 from mmdft.errors import DataError, ModelError
 from mmdft.records import Rendered
@@ -80,8 +80,7 @@ class PackedDataset(Dataset[list[Rendered | BadRow]]):
         lengths: each example's tokens, as `load_examples` measured them.
         capacity: most tokens in a pack.
         seed: of the shuffle before packing.
-        chains: of `shared_prefixes`, of which each stays together as far as it fits; None if every
-            example stands by itself.
+        chains: of `shared_prefixes`, each kept together; None if every example stands by itself.
     """
 
     def __init__(
@@ -98,17 +97,18 @@ class PackedDataset(Dataset[list[Rendered | BadRow]]):
         self.lengths = lengths
         if chains is None:
             chains = [[Branch(index, 0)] for index in range(len(lengths))]
-        parts = [part for chain in chains for part in cut(chain, lengths, capacity)]
+        # Of each example, the tokens that it shares with the one before it in its pack.
         self.shared = [0] * len(lengths)
-        for index, shared in (branch for part in parts for branch in part):
+        for index, shared in (branch for chain in chains for branch in chain):
             self.shared[index] = shared
-        random.Random(seed).shuffle(parts)
-        windows = (parts[start : start + WINDOW] for start in range(0, len(parts), WINDOW))
+        order = list(chains)
+        random.Random(seed).shuffle(order)
+        windows = (order[start : start + WINDOW] for start in range(0, len(order), WINDOW))
         self.packs = [
             [branch.example for place in bin_ for branch in window[place]]
             for window in windows
             for bin_ in best_fit(
-                [sum(lengths[index] - shared for index, shared in part) for part in window],
+                [sum(lengths[index] - shared for index, shared in chain) for chain in window],
                 capacity,
             )
         ]

@@ -65,7 +65,7 @@ def shared_prefixes(
     refusal = _refusal(model_config)
     if config.share_prefix is True and refusal is not None:
         raise ModelError(f"data.share_prefix: {refusal}, or data.share_prefix=false")
-    chains = chains_of(rows)
+    chains = chains_of(rows, config.max_length)
     total = sum(row.length for row in rows)
     saved = sum(branch.shared for chain in chains for branch in chain)
     if config.share_prefix == "auto" and saved < PAYS * total:
@@ -76,12 +76,16 @@ def shared_prefixes(
     return chains, f"shared prefixes save {share}"
 
 
-def chains_of(rows: Sequence[LoadedRow]) -> list[Chain]:
+def chains_of(rows: Sequence[LoadedRow], capacity: int) -> list[Chain]:
     """Put rows with the same images, or without images the same question, into one chain.
 
     Images are the same if they are one file, or the same bytes, under one pixel budget. What two
     rows share ends one token before either's first reply, whose first token that one predicts; and
     nothing is shared that does not hold all of the images.
+
+    Args:
+        rows: the examples, none longer than the capacity.
+        capacity: most tokens in a chain, what is shared counted once.
 
     Returns:
         Every row once.
@@ -89,27 +93,13 @@ def chains_of(rows: Sequence[LoadedRow]) -> list[Chain]:
     groups: defaultdict[Hashable, list[int]] = defaultdict(list)
     for index, row in enumerate(rows):
         groups[_kind(row)].append(index)
-    return [chain for members in groups.values() for chain in _chains(rows, members)]
-
-
-def cut(chain: Chain, lengths: Sequence[int], capacity: int) -> list[Chain]:
-    """Divide a chain into such as fit; each begins with a whole example.
-
-    Args:
-        chain: the chain.
-        lengths: tokens of each example, none above the capacity.
-        capacity: most tokens in a chain.
-    """
-    parts: list[Chain] = []
-    room = 0
-    for index, shared in chain:
-        if parts and lengths[index] - shared <= room:
-            parts[-1].append(Branch(index, shared))
-            room -= lengths[index] - shared
-        else:
-            parts.append([Branch(index, 0)])
-            room = capacity - lengths[index]
-    return parts
+    lengths = [row.length for row in rows]
+    return [
+        part
+        for members in groups.values()
+        for chain in _chains(rows, members)
+        for part in _cut(chain, lengths, capacity)
+    ]
 
 
 def seen_until(examples: Sequence[Rendered]) -> Tensor:
@@ -197,3 +187,17 @@ def _chains(rows: Sequence[LoadedRow], members: Sequence[int]) -> list[Chain]:
         else:
             chains[-1].append(Branch(index, same))
     return chains
+
+
+def _cut(chain: Chain, lengths: Sequence[int], capacity: int) -> list[Chain]:
+    """Divide a chain into such as fit; each begins with a whole example."""
+    parts: list[Chain] = []
+    room = 0
+    for index, shared in chain:
+        if parts and lengths[index] - shared <= room:
+            parts[-1].append(Branch(index, shared))
+            room -= lengths[index] - shared
+        else:
+            parts.append([Branch(index, 0)])
+            room = capacity - lengths[index]
+    return parts

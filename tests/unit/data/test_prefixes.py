@@ -24,7 +24,6 @@ from mmdft.data.prefixes import (
     Chain,
     branch_mask,
     chains_of,
-    cut,
     seen_until,
     shared_prefixes,
 )
@@ -88,7 +87,7 @@ def test_chains_by_hand() -> None:
         loaded([1, 5, 6, 6], [8]),
         loaded([*image, 5, 6, 7], [8], ["a"], **{OWN_PIXELS: (None, 3136)}),
     ]
-    assert chains_of(rows) == [
+    assert chains_of(rows, 50) == [
         # the question 5 3 7 stands before 5 6 7; they have the image and 5 in common
         [Branch(2, 0), Branch(0, 5), Branch(4, 6)],
         # the last token of the prompt predicts the first of the answer, and is each one's own
@@ -104,19 +103,21 @@ def test_a_prefix_holds_all_images_or_is_none() -> None:
         loaded([1, 5, IMAGE, IMAGE, 2], [8], ["a"]),
         loaded([1, 6, IMAGE, IMAGE, 2], [8], ["a"]),
     ]
-    assert chains_of(rows) == [[Branch(0, 0)], [Branch(1, 0)]]
+    assert chains_of(rows, 50) == [[Branch(0, 0)], [Branch(1, 0)]]
     # One question is the beginning of the other.
     rows = [loaded([1, 5, 6], [8]), loaded([1, 5, 6], [8])]
     longer = replace(rows[1], tokens=stored(rendered([1, 5, 6, 6], [8])), length=5)
-    assert chains_of([rows[0], longer]) == [[Branch(0, 0), Branch(1, 2)]]
+    assert chains_of([rows[0], longer], 50) == [[Branch(0, 0), Branch(1, 2)]]
 
 
 def test_a_chain_is_cut_where_it_does_not_fit() -> None:
-    chain = [Branch(0, 0), Branch(1, 6), Branch(2, 7), Branch(3, 7), Branch(4, 7)]
-    parts = cut(chain, [8, 9, 9, 10, 8], 12)
-    # 8 + 3 is 11, with 2 more too much; 9 + 3 is 12
-    assert parts == [[Branch(0, 0), Branch(1, 6)], [Branch(2, 0), Branch(3, 7)], [Branch(4, 0)]]
-    assert cut(chain, [8, 9, 9, 10, 8], 17) == [chain]
+    rows = [loaded([*range(7)], [9] * num) for num in (2, 2, 2, 3, 1)]
+    whole = [Branch(0, 0), *(Branch(number, 6) for number in range(1, 5))]
+    # 9, 3, 3, 4 and 2 tokens
+    assert chains_of(rows, 21) == [whole]
+    assert chains_of(rows, 20) == [whole[:4], [Branch(4, 0)]]
+    # 9 + 3 is 12; 9 + 4 is 13
+    assert chains_of(rows, 12) == [whole[:2], [Branch(2, 0)], [Branch(3, 0), Branch(4, 6)]]
 
 
 TREES = st.lists(st.lists(st.integers(1, 3), min_size=2, max_size=8), min_size=1, max_size=12)
@@ -137,7 +138,7 @@ def test_every_token_sees_its_own_example_up_to_itself(
         replace(row, tokens=stored(each), length=len(each.ids))
         for row, each in zip(images, made, strict=True)
     ]
-    dataset = PackedDataset(made, lengths, capacity, 0, chains_of(rows))
+    dataset = PackedDataset(made, lengths, capacity, 0, chains_of(rows, capacity))
     assert sorted(n for pack in dataset.packs for n in pack) == list(range(len(made)))
     for number, size in enumerate(dataset.sizes):
         pack = dataset[number]
@@ -246,7 +247,7 @@ def test_auto_shares_where_a_tenth_is_saved() -> None:
     auto = DataConfig(packing=True)
     # 6 of 15 tokens; with 20 rows more of 5, 6 of 115
     chains, note = shared_prefixes(ALIKE, auto, known())
-    assert chains == chains_of(ALIKE) and note == "shared prefixes save 6 of 15 tokens (40%)"
+    assert chains == chains_of(ALIKE, 50) and note == "shared prefixes save 6 of 15 tokens (40%)"
     assert shared_prefixes(ALIKE + APART, auto, known()) == (None, None)
     wanted = DataConfig(packing=True, share_prefix=True)
     chains, note = shared_prefixes(ALIKE + APART, wanted, known())
