@@ -348,6 +348,10 @@ class DataConfig(_Section):
     packing: bool = False
     """Train on rows of several examples, together up to max_length tokens long, that do not see
     each other; per_device_train_batch_size then counts rows."""
+    share_prefix: bool | Literal["auto"] = "auto"
+    """With packing, put rows with the same images and question, or the same images, behind one
+    another and compute what they have in common once, with the same loss and gradient. With auto
+    where that saves a tenth of the tokens or more and the attention kernel allows it."""
     streaming: bool = False
     """Read, check and render each training row when its turn comes, for data that memory does not
     hold. A bad row is then found in training; packing puts the examples of a batch in one row."""
@@ -381,6 +385,12 @@ class DataConfig(_Section):
         return self
 
     @model_validator(mode="after")
+    def _shared_prefixes_are_packed(self) -> Self:
+        if self.share_prefix is True and not self.packing:
+            raise ValueError("share_prefix shares within packed rows; set packing: true")
+        return self
+
+    @model_validator(mode="after")
     def _cut_rows_are_counted(self) -> Self:
         if self.truncate != "never" and self.streaming:
             raise ValueError(
@@ -393,6 +403,7 @@ class DataConfig(_Section):
     def _streamed_rows_are_not_compared(self) -> Self:
         asked = {
             "deduplicate": self.deduplicate,
+            "share_prefix: true": self.share_prefix is True,
             "validation_fraction": self.validation_fraction > 0,
             f"on_leak: {self.on_leak}": self.on_leak != "warn",
         }

@@ -24,6 +24,7 @@ from mmdft.answer_loss import (
     token_logp,
 )
 from mmdft.data.collate import IGNORE, model_inputs
+from mmdft.data.prefixes import branch_mask
 from mmdft.errors import ModelError
 from mmdft.objectives import Answers, BatchStatistics, Objective, SequenceObjective, sft
 
@@ -223,12 +224,16 @@ def _shifted(values: Tensor, fill: float) -> Tensor:
 def _example_of(inputs: Mapping[str, Any]) -> Tensor:
     """Number of the example at each position, (batch, length)."""
     if "position_ids" in inputs:
-        # Packed: text positions start again at 0 with each example.
+        # Packed: with each example text positions start again, at 0 or behind a shared prefix.
         text: Tensor = inputs["position_ids"][0]
-        return (text == 0).cumsum(-1) - 1
+        return nn.functional.pad(text.diff() != 1, (1, 0), value=False).cumsum(-1)
     ids = inputs["input_ids"]
     return torch.arange(len(ids), device=ids.device)[:, None].expand_as(ids)
 
 
 def _model_inputs(model: nn.Module, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    return model_inputs(inputs, extract_model_from_parallel(model).config.model_type)
+    config: Any = extract_model_from_parallel(model).config
+    found = model_inputs(inputs, config.model_type)
+    if "seen_until" in inputs:
+        found["attention_mask"] = branch_mask(inputs["seen_until"], config._attn_implementation)
+    return found

@@ -12,7 +12,12 @@ import torch
 from accelerate import PartialState
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    BitsAndBytesConfig,
+)
 from transformers.utils import is_bitsandbytes_available
 
 from mmdft.config import LoraSettings, ModelConfig
@@ -59,6 +64,34 @@ def load_model(config: ModelConfig) -> nn.Module:
     freeze(model, config.freeze)
     _freeze_unused(model)
     return model  # type: ignore[no-any-return]
+
+
+def load_model_config(config: ModelConfig) -> Any:
+    """The `transformers` configuration of the model, or of an adapter's base; no weights.
+
+    Its attention kernel is the one that the model would have.
+
+    Raises:
+        ModelError: there is none that can be read.
+    """
+    name, revision = config.name, config.revision
+    if is_adapter(name):
+        from peft import PeftConfig
+
+        name, revision = PeftConfig.from_pretrained(name).base_model_name_or_path, None
+    try:
+        found = AutoConfig.from_pretrained(
+            model_source(name),
+            revision=revision or "main",
+            trust_remote_code=config.trust_remote_code,
+        )
+    except (OSError, ValueError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise ModelError(
+            f"model.name {config.name!r}: no configuration to be read: {reason}"
+        ) from error
+    found._attn_implementation = config.attn_implementation or "sdpa"
+    return found
 
 
 def is_adapter(name: str) -> bool:

@@ -80,6 +80,8 @@ class Rendered:
     (num_images, 3) for the Qwen families), or what arrives as such when a data loader's worker
     sends it (`mmdft.data.patches`). `reference_logp` has, for each trained token in order,
     the log-probability that the model gave it before training, for the objectives that need it.
+    `shared` leading tokens, none of them trained on, and all images are those of the example before
+    it in its packed row, and are computed there (`mmdft.data.prefixes`).
     """
 
     id: str
@@ -89,6 +91,7 @@ class Rendered:
     image_tokens: tuple[bool, ...]
     images: Mapping[str, Any]
     reference_logp: tuple[float, ...] | None = None
+    shared: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from transformers import (
 from mmdft.config import RunConfig
 from mmdft.data.dataset import RenderedDataset, RenderedRows
 from mmdft.data.packing import PackedDataset, packed_positions
+from mmdft.data.prefixes import shared_prefixes
 from mmdft.data.vision import pixel_budget
 from mmdft.errors import ConfigError
 from mmdft.files import read_json, read_jsonl, write_json
@@ -110,11 +111,12 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
     positions = packed_positions(model.config) if config.data.packing else None
     # Ranks that divide a model, or its gradients, must all run all of it: also the vision tower.
     blank = blank_image(processor, budget) if arguments.world_size > 1 else None
-    packed = None
+    packed, sharing = None, None
     if config.data.packing and isinstance(data.rows, RenderedDataset):
         assert data.lengths is not None
         seed = arguments.seed if arguments.data_seed is None else arguments.data_seed
-        packed = PackedDataset(data.rows, data.lengths, config.data.max_length, seed)
+        chains, sharing = shared_prefixes(data.rows.rows, config.data, model.config)
+        packed = PackedDataset(data.rows, data.lengths, config.data.max_length, seed, chains)
     probabilities = ProbabilityFile(
         run_dir, RenderedDataset(data.probe, processor, budget), config, arguments.device
     )
@@ -180,6 +182,8 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
                 print(
                     f"packed into {len(packed):,} rows of at most {most:,} tokens", file=sys.stderr
                 )
+            if sharing is not None:
+                print(sharing, file=sys.stderr)
             keep_to_provenance(
                 run_dir / "provenance.json",
                 {

@@ -23,13 +23,14 @@ from mmdft.checking.survey import Survey, key_of, survey_sources, survey_streame
 from mmdft.config import RunConfig
 from mmdft.data.dataset import LoadedRow, RenderedDataset
 from mmdft.data.packing import PackedDataset
+from mmdft.data.prefixes import shared_prefixes
 from mmdft.data.quarantine import BadRow, most_bad
 from mmdft.data.segments import SEGMENTS
 from mmdft.data.streaming import StreamedDataset
 from mmdft.data.vision import ImageBudget, PixelBudget, pixel_budget
-from mmdft.errors import ConfigError, DataError
+from mmdft.errors import ConfigError, DataError, ModelError
 from mmdft.files import write_json, write_jsonl
-from mmdft.model import load_processor
+from mmdft.model import load_model_config, load_processor
 from mmdft.probing import loaded_probe, streamed_probe
 from mmdft.provenance import check_run_folder
 from mmdft.training_data import TrainingData, load_data
@@ -114,6 +115,8 @@ class Tokens:
     trained: dict[str, int]
     padding: float
     """share of all positions that padding would be, at the configured batch size"""
+    shared: int
+    """those of all that stand in the prefix of another example, and are computed with that"""
     packs: int | None
     """rows that the epoch packs into, at data.max_length; None with streaming"""
     fill: float | None
@@ -132,7 +135,10 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What a training would do. Tokens a step and in total are means over whole epochs."""
+    """What a training would do.
+
+    Tokens a step and in total are those computed, a shared prefix once; means over whole epochs.
+    """
 
     examples: int
     """an epoch, those that cannot be decoded included"""
@@ -209,12 +215,16 @@ def check(config: RunConfig, *, ranks: int = 1, with_model: bool = False, num: i
     data, refusals = _data(config, processor, budget)
     loaded = [] if data is None or streamed is not None else _rows(data)
     places = _places(survey, loaded)
-    packs = None if streamed is not None else _packs(config, survey, places)
     num_examples = len(loaded) if streamed is None else len(streamed)
-    rows = num_examples
-    if config.data.packing and streamed is None:
-        # Packs are made before an image is decoded.
-        rows = len(_packed([row.length for row in loaded], config))
+    rows, packs = num_examples, None
+    told: list[str] = []
+    refused: list[str] = []
+    if streamed is None:
+        # Packs are made before an image is decoded, and then lose the rows that cannot be.
+        made, told, refused = _packed(config, loaded)
+        rows = len(made) if config.data.packing else rows
+        usable = [row for row in loaded if key_of(row) in survey.place_of]
+        packs = made if len(usable) == len(loaded) else _packed(config, usable)[0]
     tokens = _tokens(config, survey, places, packs)
     run = _run(config, ranks, num_examples, rows, len(places), tokens, data)
     memory = estimate(config, _longest(config, survey, places, packs), ranks)
@@ -224,6 +234,7 @@ def check(config: RunConfig, *, ranks: int = 1, with_model: bool = False, num: i
     stops = [
         *_stops_of_bad_rows(config, survey),
         *_refusals(config, survey, refusals),
+        *refused,
         *_other_stops(config, run, memory),
     ]
     found = None
@@ -276,7 +287,9 @@ def check(config: RunConfig, *, ranks: int = 1, with_model: bool = False, num: i
         preflight=found,
         stops=stops,
         # Which formats were recognised stands with the sources.
-        notes=[note for note in (data.notes if data else []) if " rows read as " not in note],
+        notes=[
+            note for note in (*(data.notes if data else ()), *told) if " rows read as " not in note
+        ],
     )
 
 
@@ -369,15 +382,23 @@ def _places(survey: Survey, rows: Sequence[LoadedRow]) -> Sequence[int]:
     return [place for place in found if place is not None]
 
 
-def _packed(lengths: Sequence[int], config: RunConfig) -> list[list[int]]:
+def _packed(
+    config: RunConfig, rows: Sequence[LoadedRow]
+) -> tuple[PackedDataset, list[str], list[str]]:
+    """Packs of the rows, as configured or not; notes, and why a training would refuse to share."""
+    chains, notes, refused = None, [], []
+    if config.data.packing:
+        known = load_model_config(config.model)
+        try:
+            chains, note = shared_prefixes(rows, config.data, known)
+            notes = [note] if note is not None else []
+        except ModelError as error:
+            refused = [str(error)]
+    lengths = [row.length for row in rows]
     # Of the dataset only the number of its rows plays a part.
-    return PackedDataset(cast(Any, lengths), lengths, config.data.max_length, _seed(config)).packs
-
-
-def _packs(config: RunConfig, survey: Survey, places: Sequence[int]) -> list[list[int]]:
-    """The packs of an epoch, as places in the survey."""
-    packs = _packed([survey.length[place] for place in places], config)
-    return [[places[index] for index in pack] for pack in packs]
+    dataset = cast(Any, rows)
+    made = PackedDataset(dataset, lengths, config.data.max_length, _seed(config), chains)
+    return made, notes, refused
 
 
 def _seed(config: RunConfig) -> int:
@@ -421,7 +442,7 @@ def _tokens(
     config: RunConfig,
     survey: Survey,
     places: Sequence[int],
-    packs: Sequence[Sequence[int]] | None,
+    packs: PackedDataset | None,
 ) -> Tokens:
     where = np.asarray(places, dtype=np.int64)
     total = int(np.asarray(survey.length)[where].sum())
@@ -436,8 +457,9 @@ def _tokens(
         answer=sum(trained.values()),
         trained=trained,
         padding=padding(lengths, config.training.per_device_train_batch_size, _seed(config)),
+        shared=0 if packs is None else total - sum(packs.sizes),
         packs=None if packs is None else len(packs),
-        fill=total / (len(packs) * config.data.max_length) if packs else None,
+        fill=sum(packs.sizes) / (len(packs) * config.data.max_length) if packs else None,
         packing=config.data.packing,
     )
 
@@ -458,6 +480,7 @@ def _run(
     each = epoch_steps(num, accumulation) if num else 0
     steps = all_steps(each, training.num_train_epochs, training.max_steps) if num else 0
     epochs = steps / each if each else 0.0
+    computed = tokens.total - tokens.shared
     return Run(
         examples=num_examples,
         rows=rows,
@@ -467,9 +490,9 @@ def _run(
         steps_per_epoch=each,
         steps=steps,
         epochs=epochs,
-        tokens_per_step=tokens.total / each if each else 0.0,
+        tokens_per_step=computed / each if each else 0.0,
         answer_tokens_per_step=tokens.answer / each if each else 0.0,
-        tokens=round(tokens.total * epochs),
+        tokens=round(computed * epochs),
         answer_tokens=round(tokens.answer * epochs),
         validation=0 if data is None or data.held_out is None else len(data.held_out),
     )
@@ -479,26 +502,28 @@ def _longest(
     config: RunConfig,
     survey: Survey,
     places: Sequence[int],
-    packs: Sequence[Sequence[int]] | None,
+    packs: PackedDataset | None,
 ) -> Batch:
     """The largest batch that an epoch can have: as if its largest rows came together."""
     size = config.training.per_device_train_batch_size
     where = np.asarray(places, dtype=np.int64)
     answers = np.sum([np.asarray(column)[where] for column in survey.segments], axis=0)
-    columns = [np.asarray(survey.length)[where], answers, np.asarray(survey.pixels)[where]]
+    lengths, pixels = np.asarray(survey.length)[where], np.asarray(survey.pixels)[where]
     if config.data.packing and packs:
-        index = {place: number for number, place in enumerate(places)}
-        columns = [
-            np.asarray([sum(column[index[place]] for place in pack) for pack in packs])
-            for column in columns
-        ]
-    length, answer, pixels = (
-        [int(value) for value in np.sort(column)[::-1][:size]] for column in columns
+        shown = np.where(packs.shared, 0, pixels)
+        lengths = np.asarray(packs.sizes)
+        answers, pixels = (
+            np.asarray([sum(column[index] for index in pack) for pack in packs.packs])
+            for column in (answers, shown)
+        )
+    length, answer, area = (
+        [int(value) for value in np.sort(column)[::-1][:size]]
+        for column in (lengths, answers, pixels)
     )
     if config.data.packing:
-        return Batch(rows=1, length=sum(length), answers=sum(answer), pixels=sum(pixels))
+        return Batch(rows=1, length=sum(length), answers=sum(answer), pixels=sum(area))
     rows = max(len(length), 1)
-    return Batch(rows=rows, length=max(length, default=0), answers=sum(answer), pixels=sum(pixels))
+    return Batch(rows=rows, length=max(length, default=0), answers=sum(answer), pixels=sum(area))
 
 
 def _too_many_bad(config: RunConfig, survey: Survey) -> bool:

@@ -78,7 +78,7 @@ def model_inputs(batch: Mapping[str, Any], model_type: str) -> dict[str, Any]:
         batch: of `collate_training`, `collate_packed` or `collate_generation`.
         model_type: of the model's configuration.
     """
-    ours = ("labels", "segments", "reference_logp", "mm_token_type_ids")
+    ours = ("labels", "segments", "reference_logp", "mm_token_type_ids", "seen_until")
     inputs = {name: value for name, value in batch.items() if name not in ours}
     types = batch.get("mm_token_type_ids")
     if types is not None and model_type in IMAGE_TOKEN_INPUTS:

@@ -33,7 +33,7 @@ from mmdft.data.render import KEPT_TOKENS, add_images, kept_tokens, render_token
 from mmdft.data.segments import SEGMENTS
 from mmdft.data.sources import Origin, format_of, parse_row, row_id, to_example
 from mmdft.data.stored import stored, unstored
-from mmdft.data.vision import ImageBudget
+from mmdft.data.vision import ImageBudget, own_budget
 from mmdft.errors import DataError
 from mmdft.records import Example, Rendered
 
@@ -277,13 +277,15 @@ class RenderedDataset(Dataset[Rendered | BadRow]):
     """Loaded rows, their images decoded when they are asked for (in the data loader's workers).
 
     One with an image that cannot be decoded, or is not of the size any more that its tokens were
-    made for, is a BadRow.
+    made for, is a BadRow. A row with the images of the row asked for before it has its tensors.
     """
 
     def __init__(self, rows: Sequence[LoadedRow], processor: Any, budget: ImageBudget) -> None:
         self.rows = rows
         self.processor = processor
         self.budget = budget
+        # Rows that share a prefix come one after the other.
+        self._before: tuple[Any, Mapping[str, Any]] = None, {}
 
     @property
     def examples(self) -> list[Example]:
@@ -296,10 +298,15 @@ class RenderedDataset(Dataset[Rendered | BadRow]):
     def __getitem__(self, index: int) -> Rendered | BadRow:
         row = self.rows[index]
         tokens = unstored(row.tokens, row.example.id)
+        shown = row.example.images, row.sizes, own_budget(row.example, self.budget)
+        if shown == self._before[0]:
+            return replace(tokens, images=self._before[1])
         try:
-            return add_images(tokens, row.example, row.sizes, self.processor, self.budget)
+            found = add_images(tokens, row.example, row.sizes, self.processor, self.budget)
         except DataError as error:
             return BadRow(source=row.source, row=row.row, id=row.example.id, reason=str(error))
+        self._before = shown, found.images
+        return found
 
     def __iter__(self) -> Iterator[Rendered | BadRow]:
         return (self[index] for index in range(len(self)))

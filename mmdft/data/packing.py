@@ -3,7 +3,8 @@
 A packed batch has no padding and no attention mask. Where one example ends and the next begins is
 told by the text positions, which start again at 0: transformers builds its mask from them
 (`find_packed_sequence_indices`). The rotary positions of each example are those it has alone, so
-loss and gradient are the padded batch's.
+loss and gradient are the padded batch's. Examples that share a prefix (`mmdft.data.prefixes`) have
+a mask of their own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import copy
 import random
 from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,6 +24,7 @@ from transformers import AutoModel
 
 from mmdft.data.collate import IGNORE, concatenate_images, place_reference
 from mmdft.data.dataset import RenderedRows
+from mmdft.data.prefixes import Branch, Chain, seen_until
 from mmdft.data.quarantine import BadRow
 from mmdft.errors import DataError, ModelError
 from mmdft.records import Rendered
@@ -69,37 +72,63 @@ def best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
 class PackedDataset(Dataset[list[Rendered | BadRow]]):
     """Packs of rendered examples, the same ones in every epoch of a run; a bad row stays one.
 
-    Which examples share a pack depends on the lengths, the capacity and the seed alone. The
-    Trainer's sampler then orders packs as it would examples.
+    Which examples share a pack depends on the lengths, the chains, the capacity and the seed alone.
+    The Trainer's sampler then orders packs as it would examples.
 
     Args:
         dataset: the examples.
         lengths: each example's tokens, as `load_examples` measured them.
         capacity: most tokens in a pack.
         seed: of the shuffle before packing.
+        chains: of `shared_prefixes`, each kept together; None if every example stands by itself.
     """
 
     def __init__(
-        self, dataset: RenderedRows, lengths: Sequence[int], capacity: int, seed: int
+        self,
+        dataset: RenderedRows,
+        lengths: Sequence[int],
+        capacity: int,
+        seed: int,
+        chains: Sequence[Chain] | None = None,
     ) -> None:
         if len(lengths) != len(dataset):
             raise ValueError(f"{len(lengths)} lengths for {len(dataset)} examples")
         self.dataset = dataset
         self.lengths = lengths
-        order = list(range(len(lengths)))
+        if chains is None:
+            chains = [[Branch(index, 0)] for index in range(len(lengths))]
+        # Of each example, the tokens that it shares with the one before it in its pack.
+        self.shared = [0] * len(lengths)
+        for index, shared in (branch for chain in chains for branch in chain):
+            self.shared[index] = shared
+        order = list(chains)
         random.Random(seed).shuffle(order)
         windows = (order[start : start + WINDOW] for start in range(0, len(order), WINDOW))
         self.packs = [
-            [window[place] for place in bin_]
+            [branch.example for place in bin_ for branch in window[place]]
             for window in windows
-            for bin_ in best_fit([lengths[index] for index in window], capacity)
+            for bin_ in best_fit(
+                [sum(lengths[index] - shared for index, shared in chain) for chain in window],
+                capacity,
+            )
+        ]
+        # Tokens in each pack.
+        self.sizes = [
+            sum(lengths[index] - self.shared[index] for index in pack) for pack in self.packs
         ]
 
     def __len__(self) -> int:
         return len(self.packs)
 
     def __getitem__(self, index: int) -> list[Rendered | BadRow]:
-        return [self._example(place) for place in self.packs[index]]
+        pack: list[Rendered | BadRow] = []
+        for place in self.packs[index]:
+            example = self._example(place)
+            # Behind a row that cannot be used, the prefix is not there.
+            if isinstance(example, Rendered) and pack and isinstance(pack[-1], Rendered):
+                example = replace(example, shared=self.shared[place])
+            pack.append(example)
+        return pack
 
     def _example(self, index: int) -> Rendered | BadRow:
         example = self.dataset[index]
@@ -149,6 +178,10 @@ def collate_packed(packs: Sequence[Sequence[Rendered]], positions: Positions) ->
         segments      [[0, 2, 3, 0, 3]]
         position_ids  four times [[0, 1, 2, 0, 1]]
 
+    Of an example's `shared` tokens and its images, none are repeated: with ids 5 6 7 8, mask
+    0 0 0 1, a second example of ids 5 6 7 9 that shares 2 adds 7 9 at positions 2 3. The token that
+    predicts its first answer token is always its own.
+
     Only `flash_attention_2` skips what lies between two examples; elsewhere the cost of attention
     grows with the square of the row, and accumulation is cheaper than a larger batch.
 
@@ -160,19 +193,21 @@ def collate_packed(packs: Sequence[Sequence[Rendered]], positions: Positions) ->
         `input_ids`, `labels` and `segments` (codes of SEGMENTS, 0 where a label is -100),
         (1, length) int64; `position_ids`, (4, 1, length) int64: the text positions, then the
         rotary ones; and the images' tensors, concatenated in order. With reference
-        log-probabilities also `reference_logp` (1, length) fp32. Models do not know `segments` and
-        `reference_logp`.
+        log-probabilities also `reference_logp` (1, length) fp32, and with shared prefixes
+        `seen_until` (1, length) int64, which `mmdft.head` makes the mask of. Models do not know
+        `segments`, `reference_logp` and `seen_until`.
     """
     examples = [example for pack in packs for example in pack]
-    # A first token has nothing before it in its own example to be predicted from.
-    assert not any(example.mask[0] for example in examples)
-    ids = torch.tensor([token for example in examples for token in example.ids])
-    mask = torch.tensor([trained for example in examples for trained in example.mask])
-    segments = torch.tensor([code for example in examples for code in example.segments])
+    # A first token has nothing before it in its own part of the row to be predicted from.
+    assert not any(any(example.mask[: example.shared + 1]) for example in examples)
+    ids = torch.tensor([token for each in examples for token in each.ids[each.shared :]])
+    mask = torch.tensor([trained for each in examples for trained in each.mask[each.shared :]])
+    segments = torch.tensor([code for each in examples for code in each.segments[each.shared :]])
     where = [
-        torch.cat([torch.arange(len(example.ids))[None], positions(example)])
-        for example in examples
+        torch.cat([torch.arange(len(each.ids))[None], positions(each)])[:, each.shared :]
+        for each in examples
     ]
+    shares = any(example.shared for example in examples)
     labels = ids.masked_fill(~mask, IGNORE)[None]
     return {
         "input_ids": ids[None],
@@ -180,7 +215,8 @@ def collate_packed(packs: Sequence[Sequence[Rendered]], positions: Positions) ->
         "segments": segments[None],
         **place_reference(examples, labels),
         "position_ids": torch.cat(where, dim=1)[:, None],
-        **concatenate_images(examples),
+        **({"seen_until": seen_until(examples)[None]} if shares else {}),
+        **concatenate_images([example for example in examples if not example.shared]),
     }
 
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from PIL import Image
-from transformers import AutoConfig
 
 from mmdft.config import ModelConfig, RunConfig
 from mmdft.data.collate import collate_training
@@ -25,6 +24,7 @@ from mmdft.data.dataset import LoadedRow, RenderedDataset
 from mmdft.data.images import open_image
 from mmdft.data.outline import special_tokens
 from mmdft.data.packing import PACKED_FAMILIES, PackedDataset, Positions, packed_positions
+from mmdft.data.prefixes import shared_prefixes
 from mmdft.data.quarantine import BadRow
 from mmdft.data.render import KEPT_TOKENS
 from mmdft.data.segments import SEGMENTS
@@ -37,12 +37,11 @@ from mmdft.data.vision import (
     own_budget,
     pixel_budget,
 )
-from mmdft.errors import ConfigError, DataError, ModelError
+from mmdft.errors import ConfigError, DataError
 from mmdft.head import answer_logp
-from mmdft.model import is_adapter, load_model, load_processor
+from mmdft.model import load_model, load_model_config, load_processor
 from mmdft.probing import spread
 from mmdft.records import Example, Rendered
-from mmdft.shipped import model_source
 from mmdft.training_data import TrainingData, load_data
 
 ROLES = ("system", "prompt", "image", *SEGMENTS)
@@ -111,6 +110,8 @@ class Shown:
     source: str
     row: int
     pack: int | None
+    shared: int
+    """its leading tokens that are those of the example before it in its pack, and not repeated"""
     is_cut: bool
     """whether the end of its reply is cut off (`data.truncate`)"""
     pictures: tuple[Picture, ...]
@@ -181,6 +182,7 @@ class _Chosen:
     number: int
     row: LoadedRow
     pack: int | None = None
+    shared: int = 0
 
 
 def inspect(config: RunConfig, num: int, *, with_model: bool = False) -> Inspection:
@@ -223,6 +225,7 @@ def inspect(config: RunConfig, num: int, *, with_model: bool = False) -> Inspect
                 source=each.row.source,
                 row=each.row.row,
                 pack=each.pack,
+                shared=each.shared,
                 is_cut=KEPT_TOKENS in example.meta,
                 pictures=tuple(_pictures(example, processor, budget)),
                 runs=tuple(token_runs(rendered, processor.tokenizer, positions, probabilities)),
@@ -378,18 +381,25 @@ def _loaded(config: RunConfig, num: int, data: TrainingData) -> tuple[Inspection
         bad=data.bad,
         notes=data.notes,
     )
-    numbers: list[tuple[int, int | None]] = [
-        (index, None) for index in spread(range(len(rows)), num)
-    ]
     if config.data.packing:
         seed = (config.training.model_extra or {}).get("data_seed")
         seed = config.training.seed if seed is None else seed
-        packs = PackedDataset(rows, lengths, config.data.max_length, seed).packs
+        chains, sharing = shared_prefixes(rows.rows, config.data, load_model_config(config.model))
+        packed = PackedDataset(rows, lengths, config.data.max_length, seed, chains)
+        packs = packed.packs
         wanted = spread(range(len(packs)), max(1, round(num * len(packs) / len(rows))))
-        numbers = [(index, pack + 1) for pack in wanted for index in packs[pack]]
-        sizes = {pack + 1: sum(lengths[index] for index in packs[pack]) for pack in wanted}
-        found = replace(found, num_packs=len(packs), pack_lengths=sizes)
-    return found, [_Chosen(index + 1, rows.rows[index], pack) for index, pack in numbers]
+        found = replace(
+            found,
+            num_packs=len(packs),
+            pack_lengths={pack + 1: packed.sizes[pack] for pack in wanted},
+            notes=found.notes + ([] if sharing is None else [sharing]),
+        )
+        return found, [
+            _Chosen(index + 1, rows.rows[index], pack + 1, packed.shared[index])
+            for pack in wanted
+            for index in packs[pack]
+        ]
+    return found, [_Chosen(index + 1, rows.rows[index]) for index in spread(range(len(rows)), num)]
 
 
 def _streamed(config: RunConfig, num: int, data: TrainingData) -> tuple[Inspection, list[_Chosen]]:
@@ -427,20 +437,7 @@ def _streamed(config: RunConfig, num: int, data: TrainingData) -> tuple[Inspecti
 
 def _positions(model: ModelConfig) -> Positions | None:
     """How the model numbers tokens, from its configuration alone; None if that is not known."""
-    name, revision = model.name, model.revision
-    if is_adapter(name):
-        from peft import PeftConfig
-
-        name, revision = PeftConfig.from_pretrained(name).base_model_name_or_path, None
-    try:
-        config = AutoConfig.from_pretrained(
-            model_source(name),
-            revision=revision or "main",
-            trust_remote_code=model.trust_remote_code,
-        )
-    except (OSError, ValueError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise ModelError(f"model.name {name!r}: no configuration to be read: {reason}") from error
+    config = load_model_config(model)
     if config.model_type not in PACKED_FAMILIES:
         return None
     # The kernel has no say in the positions.

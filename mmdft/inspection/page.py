@@ -52,13 +52,13 @@ def page_html(inspection: Inspection) -> str:
 
 
 def packs_of(shown: Sequence[Shown]) -> list[tuple[int | None, list[tuple[Shown, int]]]]:
-    """The examples pack by pack, each with the place in the packed row where it begins."""
+    """The examples pack by pack, each with the place in the packed row of its first own token."""
     packs = []
     for number, members in groupby(shown, key=lambda example: example.pack):
         start, placed = 0, []
         for example in members:
             placed.append((example, start))
-            start += example.length
+            start += example.length - example.shared
         packs.append((number, placed))
     return packs
 

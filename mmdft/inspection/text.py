@@ -89,7 +89,10 @@ def _example(example: Shown, start: int) -> Iterator[RenderableType]:
     if example.is_cut:
         where += ", reply cut at data.max_length"
     if example.pack is not None:
-        where += f", {start:,} to {start + example.length - 1:,} of the row"
+        end = start + example.length - example.shared - 1
+        where += f", {start:,} to {end:,} of the row"
+        if example.shared:
+            where += f", its first {example.shared:,} tokens shared with the example before it"
     yield _safe(where, "dim")
     for picture in example.pictures:
         sizes = " -> ".join(

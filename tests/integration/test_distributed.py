@@ -189,6 +189,35 @@ def test_the_weights_after_two_steps_are_the_same(runs, tiny_dir, kind, family, 
     assert set(steps(run, "eval_answer_tokens")) == set(steps(reference, "answer_tokens"))
 
 
+def test_two_ranks_take_the_unshared_steps_with_shared_prefixes(tiny_dir, rows, tmp_path):
+    """Four images with two answers each, a pack for each: two ranks of DDP against one, padded."""
+    made = [row for _, row in read_jsonl(rows)]
+    asked = [{**made[n], "response": word} for n in range(4) for word in ("9 " * 60, "7 " * 50)]
+    write_jsonl(rows.with_name("asked.jsonl"), asked)
+    shared = {"data.share_prefix": True, "training.per_device_train_batch_size": 1}
+    configs = {
+        "alone": ("padded", 1, {}),
+        "ranks": ("packed", 2, {**shared, "data.max_length": 300}),
+    }
+    for name, (form, ranks, changes) in configs.items():
+        path = write_config(
+            tmp_path / f"{name}.yaml",
+            *(tiny_dir, rows.with_name("asked.jsonl"), "qwen2_5_vl", tmp_path / name),
+            *(ranks, form, changes),
+        )
+        if ranks == 1:
+            train(load_config(path))
+        else:
+            told = launch("ddp.yaml", path).stderr
+            assert "packed into 4 rows" in told and "shared prefixes save" in told
+    before = load_file(tiny_dir("qwen2_5_vl") / "model.safetensors")
+    want, got = (load_file(tmp_path / n / "model/model.safetensors") for n in configs)
+    assert apart(want, got) < 1e-5 * apart(before, want)
+    for name in ("loss", "nll", "mean_p", "answer_tokens", "grad_norm"):
+        found = [steps(tmp_path / run, name) for run in configs]
+        assert len(found[0]) == 2 and found[0] == pytest.approx(found[1], rel=1e-5), name
+
+
 @pytest.mark.slow
 def test_sharded_runs_resume_and_every_checkpoint_can_be_loaded(tiny_dir, rows, tmp_path):
     """FSDP2 with Adam: whole, and from the checkpoint in the middle, end in the same bits."""

@@ -243,6 +243,15 @@ def test_anchors_and_merge_keys_work(write: Write) -> None:
             "each when its turn comes; drop one of the two",
         ),
         (
+            "data: {share_prefix: true}",
+            "run.yaml:2: data: share_prefix shares within packed rows; set packing: true",
+        ),
+        (
+            "data: {streaming: true, packing: true, share_prefix: true}",
+            "run.yaml:2: data: share_prefix: true compares all rows before training, and streaming "
+            "reads each when its turn comes; drop one of the two",
+        ),
+        (
             "data: {streaming: true, on_leak: drop}",
             "run.yaml:2: data: on_leak: drop compares all rows before training, and streaming "
             "reads each when its turn comes; drop one of the two",

@@ -16,14 +16,17 @@ import pytest
 from PIL import Image
 
 from mmdft.checking.check import Check, check, kind_of, spread, write
+from mmdft.checking.memory import Batch
 from mmdft.checking.text import text_form
 from mmdft.config import RunConfig
-from mmdft.data.dataset import load_examples
+from mmdft.data.dataset import RenderedDataset, load_examples
+from mmdft.data.packing import PackedDataset, collate_packed, packed_positions
+from mmdft.data.prefixes import chains_of
 from mmdft.data.segments import SEGMENTS
 from mmdft.data.vision import pixel_budget
 from mmdft.errors import ConfigError
 from mmdft.files import read_json, read_jsonl
-from mmdft.model import load_processor
+from mmdft.model import load_model_config, load_processor
 from mmdft.training import train
 
 TinyDir = Callable[[str], Path]
@@ -269,6 +272,61 @@ def test_packs_are_filled_as_told(
     found = check(config_of(tiny_dir("qwen2_5_vl"), figures_file(10), data=data, training=training))
     assert found.tokens.packs == found.run.rows
     assert found.tokens.fill == found.tokens.total / (found.run.rows * 256)
+
+
+def test_a_shared_prefix_counts_once(tiny_dir: TinyDir, tmp_path: Path) -> None:
+    """Four answers to one image, two to a question in words, and a question to another image."""
+    large, small = (draw(tmp_path, f"{size}.png", (size, size)) for size in (112, 56))
+    answers = [row(images=[large], reasoning="a b c " * n) for n in range(1, 5)]
+    words = [row(answer="7"), row(answer="8")]
+    rows = write_rows(tmp_path / "rows.jsonl", *answers, *words, row(images=[small]))
+    configs = [
+        config_of(
+            tiny_dir("qwen2_5_vl"),
+            rows,
+            data={"packing": True, "share_prefix": share},
+            training={"output_dir": str(tmp_path / "run"), "per_device_train_batch_size": 4},
+        )
+        for share in (True, False)
+    ]
+    found, unshared = map(check, configs)
+    # What a batch of all packs has, as the model gets it.
+    processor = load_processor(configs[0].model)
+    budget = pixel_budget(processor, configs[0].data.min_pixels, configs[0].data.max_pixels)
+    loaded = load_examples(configs[0].data.train, configs[0].data, processor, budget)
+    chains = chains_of(loaded.rows, 512)
+    assert sorted(map(len, chains)) == [1, 2, 4]
+    dataset = RenderedDataset(loaded.rows, processor, budget)
+    packed = PackedDataset(dataset, loaded.lengths, 512, 42, chains)
+    known = load_model_config(configs[0].model)
+    batch = collate_packed(list(packed), packed_positions(known))  # type: ignore[call-overload]
+    positions, trained = batch["input_ids"].numel(), int((batch["labels"] != -100).sum())
+    pixels = len(batch["pixel_values"]) * 14**2
+    assert pixels == 112**2 + 56**2
+
+    assert found.tokens.total == unshared.tokens.total == sum(loaded.lengths)
+    assert found.tokens.shared == sum(loaded.lengths) - positions > 0 == unshared.tokens.shared
+    assert found.tokens.answer == unshared.tokens.answer == trained
+    assert found.tokens.packs == found.run.rows == len(packed)
+    assert found.tokens.fill == positions / (len(packed) * 512)
+    assert found.run.examples == 7 and found.run.steps_per_epoch == 1
+    assert found.run.tokens_per_step == positions
+    assert found.run.tokens == positions * found.run.epochs
+    assert found.memory.batch == Batch(rows=1, length=positions, answers=trained, pixels=pixels)
+    assert unshared.memory.batch.pixels == 4 * 112**2 + 56**2
+    share = f"shared prefixes save {found.tokens.shared} of {found.tokens.total} tokens"
+    assert any(note.startswith(share) for note in found.notes)
+    assert not found.stops
+
+    flash = configs[0].model_copy(
+        update={
+            "model": configs[0].model.model_copy(
+                update={"attn_implementation": "flash_attention_2"}
+            )
+        }
+    )
+    (stop,) = check(flash).stops
+    assert stop.startswith("data.share_prefix: not available with attention flash_attention_2")
 
 
 def test_what_is_written_is_what_is_printed(found: Check, tmp_path: Path, rows: Path) -> None:

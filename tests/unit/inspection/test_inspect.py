@@ -211,7 +211,8 @@ def test_data_that_stops_a_training_is_shown_with_the_reason(
 def test_packs_are_shown_whole_with_their_boundaries(tiny_dir: TinyDir, tmp_path: Path) -> None:
     rows = [row(question="Why? " * (1 + 10 * (n % 2)), id=f"q{n}") for n in range(6)]
     path = write(tmp_path / "rows.jsonl", *rows)
-    config = run_config(tiny_dir("qwen2_5_vl"), path, packing=True, max_length=200)
+    packing = {"packing": True, "share_prefix": False, "max_length": 200}
+    config = run_config(tiny_dir("qwen2_5_vl"), path, **packing)
     found = inspect(config, 6)
     packs = packs_of(found.shown)
     assert found.num_packs == len(packs) == len(found.pack_lengths) > 1
@@ -229,10 +230,30 @@ def test_packs_are_shown_whole_with_their_boundaries(tiny_dir: TinyDir, tmp_path
     some = inspect(config, 2)
     kept = {number: [e.id for e, _ in members] for number, members in packs_of(some.shown)}
     assert kept.items() <= {n: [e.id for e, _ in members] for n, members in packs}.items()
-    other = run_config(
-        tiny_dir("qwen2_5_vl"), path, packing=True, max_length=200, training={"data_seed": 5}
-    )
+    other = run_config(tiny_dir("qwen2_5_vl"), path, **packing, training={"data_seed": 5})
     assert [e.id for e in inspect(other, 6).shown] != [e.id for e in found.shown]
+
+
+def test_shared_prefixes_are_shown_where_they_are(tiny_dir: TinyDir, tmp_path: Path) -> None:
+    image = draw(tmp_path, "a.png", (112, 112))
+    rows = [row(images=[image], reasoning="so " * n, id=f"q{n}") for n in (1, 2, 3)]
+    path = write(tmp_path / "rows.jsonl", *rows)
+    found = inspect(run_config(tiny_dir("qwen2_5_vl"), path, packing=True), 3)
+    ((_, members),) = packs_of(found.shown)
+    assert [example.id for example, _ in members] == ["q1", "q2", "q3"]
+    lengths = [example.length for example, _ in members]
+    first = members[0][0]
+    prompt = first.length - sum(first.tokens[name] for name in SEGMENTS) - 1  # and a line break
+    assert [example.shared for example, _ in members] == [0, prompt - 1, prompt - 1]
+    own = [lengths[0], lengths[1] - prompt + 1, lengths[2] - prompt + 1]
+    assert [start for _, start in members] == [0, own[0], own[0] + own[1]]
+    assert found.pack_lengths == {1: sum(own)}
+    assert sum(lengths) == found.num_tokens == sum(own) + 2 * prompt - 2
+    note = f"shared prefixes save {2 * prompt - 2} of {sum(lengths)} tokens"
+    assert any(each.startswith(note) for each in found.notes)
+    page = page_html(found)
+    assert page.count(f"first {prompt - 1} tokens shared with the example before it") == 2
+    assert f"{own[0]} to {own[0] + own[1] - 1} of the row" in page
 
 
 def test_streamed_rows_are_looked_at_one_by_one(tiny_dir: TinyDir, tmp_path: Path) -> None:
