@@ -183,22 +183,27 @@ def quickstart(out: Path, seed: int, as_json: bool) -> None:
 
 @cli.command()
 @_config_arguments
+@click.option("--profile", is_flag=True, help="Time the parts of some steps, and trace them.")
 @_json_option
 @_debug_option
-def train(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+def train(config: Path, overrides: tuple[str, ...], profile: bool, as_json: bool) -> None:
     """Train as the file CONFIG says; KEY=VALUE overrides one of its settings.
 
-    The same command again goes on where an interrupted run stopped.
+    The same command again goes on where an interrupted run stopped. With --profile, the table of
+    where a step's time goes, and a trace, are also in the run's folder, in profile; the training
+    is the same.
 
     Example: mmdft train configs/train/NAME.yaml training.learning_rate=1e-5
     """
     settings = _load(config, overrides)
     if not settings.data.train:
         _refuse(config, "data.train", "training needs a data file, such as data.train=[rows.jsonl]")
+    from mmdft.profiling import StepProfile
     from mmdft.training import train as run
 
     _hide_bars()
-    result = run(settings)
+    folder = settings.training.output_dir / "profile"
+    result = run(settings, profile=StepProfile(folder) if profile else None)
     # Under a distributed launcher every process comes here; one of them speaks.
     if os.environ.get("RANK", "0") == "0":
         _print_result({"run_dir": str(result.run_dir)}, result.summary, as_json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -126,18 +126,35 @@ def keep_no_graph(model: nn.Module) -> list[str]:
     """
     if any(p.requires_grad and part_of(name) == "vision" for name, p in model.named_parameters()):
         return []
-    chosen: list[str] = []
+    chosen = vision_modules(model, lambda module: not any(_trained(module)))
+    for module in chosen.values():
+        module.register_forward_pre_hook(_forget)
+        module.register_forward_hook(_remember, always_call=True)
+    return list(chosen)
+
+
+def vision_modules(
+    model: nn.Module, wanted: Callable[[nn.Module], bool] = lambda _: True
+) -> dict[str, nn.Module]:
+    """The outermost modules of the vision tower and its projector that are called, by name.
+
+    Args:
+        model: adapted or not.
+        wanted: whether a module is one to choose; of others their children are asked.
+    """
+    chosen: dict[str, nn.Module] = {}
     for name, module in model.named_modules():
         is_inside = any(name.startswith(f"{outer}.") for outer in chosen)
         # A list of layers is never called itself.
         if part_of(name) == "language" or is_inside or isinstance(module, nn.ModuleList):
             continue
-        parameters = list(module.parameters())
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
-            chosen.append(name)
-            module.register_forward_pre_hook(_forget)
-            module.register_forward_hook(_remember, always_call=True)
+        if wanted(module) and any(True for _ in module.parameters()):
+            chosen[name] = module
     return chosen
+
+
+def _trained(module: nn.Module) -> Iterator[bool]:
+    return (parameter.requires_grad for parameter in module.parameters())
 
 
 # Functions and an attribute, because a closure would not follow a copy of the model.

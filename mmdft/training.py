@@ -32,6 +32,7 @@ from mmdft.metrics import LogLines, MetricsFile, last_logged
 from mmdft.model import load_model, load_processor, parameter_summary
 from mmdft.objectives import REFERENCE_OBJECTIVES, STORED_REFERENCE_OBJECTIVES
 from mmdft.probing import ProbabilityFile
+from mmdft.profiling import StepProfile
 from mmdft.provenance import (
     check_run_folder,
     claim_run_folder,
@@ -69,7 +70,11 @@ class TrainResult:
     """what was logged, step by step"""
 
 
-def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> TrainResult:
+def train(
+    config: RunConfig,
+    callbacks: Sequence[TrainerCallback] = (),
+    profile: StepProfile | None = None,
+) -> TrainResult:
     """Fine-tune a model as the configuration says.
 
     The run folder is `training.output_dir`. Called again with the same configuration it goes on
@@ -79,10 +84,11 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
     Args:
         config: from `load_config`.
         callbacks: transformers callbacks to add.
+        profile: times some steps; the training is the same with it.
 
     Raises:
-        ConfigError: the folder holds a run of another configuration, or is at work; or a setting is
-            impossible.
+        ConfigError: the folder holds a run of another configuration, or is at work; a setting is
+            impossible; or too few steps are left to be profiled.
         DataError: the data cannot be used, or the loss became non-finite.
         ModelError: the model cannot be loaded.
         MmdftError: a signal ended the training; the message names the step.
@@ -95,6 +101,11 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
     run_dir = config.training.output_dir
     check_run_folder(run_dir, config)
     if (run_dir / "summary.json").is_file():
+        if profile is not None:
+            raise ConfigError(
+                f"{run_dir}: this training has ended, so there are no steps to profile; choose "
+                "another training.output_dir"
+            )
         return _finished(run_dir)
     asked = asked_in_training(config)
     keep_freed_memory()
@@ -140,6 +151,7 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
                 LogLines(),
                 *([scores] if scores is not None else []),
                 *callbacks,
+                *([profile] if profile is not None else []),
                 # Last, because they act on what the others ask for.
                 stop,
                 Checkpoints(run_dir, config.training.save_total_limit, config_fingerprint(config)),
@@ -159,6 +171,8 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
         raise ConfigError(f"training: {' '.join(str(error).split())}") from error
     if scores is not None:
         scores.follow(trainer)
+    if profile is not None:
+        profile.follow(trainer)
     # Our lines say the same as the two default callbacks, and more, in one place.
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
@@ -269,6 +283,8 @@ def _arguments(config: RunConfig) -> TrainingArguments:
     values = {"use_cpu": not torch.accelerator.is_available(), **config.training.arguments()}
     # `Checkpoints` keeps to it; Trainer would leave halves of checkpoints behind when killed.
     values.pop("save_total_limit", None)
+    # A loss that is not finite is an error here; to look for it twice a batch would wait for a GPU.
+    values.setdefault("logging_nan_inf_filter", False)
     if values.get("load_best_model_at_end") or values.get("save_strategy") == "best":
         # The objective's own loss would not do: DFT's is small where p is near 0.
         values.setdefault("metric_for_best_model", "eval_token_accuracy")

@@ -48,7 +48,14 @@ LAYERS = [
     ("mmdft.objectives", "mmdft.answer_loss"),
     ("mmdft.head", "mmdft.model", "mmdft.tiny", "mmdft.diagnostics"),
     ("mmdft.probing", "mmdft.reference"),
-    ("mmdft.metrics", "mmdft.stopping", "mmdft.sampling", "mmdft.trainer", "mmdft.training_data"),
+    (
+        "mmdft.metrics",
+        "mmdft.stopping",
+        "mmdft.sampling",
+        "mmdft.profiling",
+        "mmdft.trainer",
+        "mmdft.training_data",
+    ),
     (
         "mmdft.training",
         "mmdft.evals",
