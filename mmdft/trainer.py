@@ -46,6 +46,7 @@ from mmdft.objectives import (
 )
 from mmdft.reference import reference_projection
 from mmdft.sampling import flat_order
+from mmdft.vision_features import VisionFeatures
 
 # Where every weight of a step is 0, so is its loss.
 _TINY = 1e-12
@@ -124,6 +125,8 @@ class DFTTrainer(Trainer):
         self.model_accepts_loss_kwargs = True
         # Called with the rows of a step that cannot be used, where a dataset gives such.
         self.set_aside: Any = None
+        # Gives batches their images' features, where these are kept.
+        self.features: VisionFeatures | None = None
         # What is known of the model at this step beside its loss, for the choice of the best one.
         self.also_measured: Callable[[], Mapping[str, float]] | None = None
         # What is done while open belongs to the part of a step that it is called with.
@@ -348,6 +351,16 @@ class DFTTrainer(Trainer):
             super()._load_best_model()
         else:
             self._load_from_checkpoint(self.state.best_model_checkpoint)
+
+    def _prepare_inputs(self, inputs: Any) -> dict[str, Any]:
+        """A batch on the device, with its images' features in place of what stands for them."""
+        prepared: dict[str, Any] = super()._prepare_inputs(
+            {name: value for name, value in inputs.items() if name != "vision"}
+        )
+        if self.features is None or "vision" not in inputs:
+            return prepared
+        with self.accelerator.autocast():
+            return self.features.complete(prepared, inputs["vision"], self.args.device)
 
     def _answers(self, model: nn.Module, inputs: dict[str, Any]) -> AnswerLoss:
         reference = None

@@ -23,6 +23,7 @@ from transformers import (
 
 from mmdft.config import RunConfig
 from mmdft.data.dataset import RenderedDataset, RenderedRows
+from mmdft.data.features import feature_folder
 from mmdft.data.packing import PackedDataset, packed_positions
 from mmdft.data.vision import pixel_budget
 from mmdft.errors import ConfigError
@@ -54,6 +55,7 @@ from mmdft.training_data import (
     quarantine,
     training_batch,
 )
+from mmdft.vision_features import VisionFeatures, check_frozen, tower_hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,12 +117,16 @@ def train(
     arguments = _arguments(config)
     set_seed(arguments.seed)
     model = load_model(config.model)
+    if config.data.cache_vision is not None:
+        check_frozen(model)
     reference = None
     if config.objective.name in REFERENCE_OBJECTIVES and not isinstance(model, PeftModel):
         reference = frozen_copy(model)
     positions = packed_positions(model.config) if config.data.packing else None
     # Ranks that divide a model, or its gradients, must all run all of it: also the vision tower.
-    blank = blank_image(processor, budget) if arguments.world_size > 1 else None
+    # But not one whose features are kept, which has no gradient.
+    must_see = arguments.world_size > 1 and config.data.cache_vision is None
+    blank = blank_image(processor, budget) if must_see else None
     packed = None
     if config.data.packing and isinstance(data.rows, RenderedDataset):
         assert data.lengths is not None
@@ -182,6 +188,13 @@ def train(
             f"{rows} rows give no whole batch, so no step is made; lower "
             "training.per_device_train_batch_size or leave out dataloader_drop_last"
         )
+    divided = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    if config.data.cache_vision is not None and divided:
+        raise ConfigError(
+            "data.cache_vision: ranks that divide a model must run the same parts of it together, "
+            "and some would have features to compute that others have not; use "
+            "configs/accelerate/ddp.yaml, or leave it out"
+        )
     # Only now, so that a mistyped name or path does not leave a folder behind.
     with held(run_dir) if trainer.is_world_process_zero() else nullcontext():
         claim_run_folder(run_dir, config)
@@ -209,6 +222,8 @@ def train(
             )
         if config.objective.name in STORED_REFERENCE_OBJECTIVES:
             _give_reference(trainer, packed, run_dir)
+        if config.data.cache_vision is not None:
+            trainer.features = _keep_features(trainer, config, data, processor)
         checkpoint = last_checkpoint(run_dir, config_fingerprint(config))
         # A run that goes on has had that evaluation.
         arguments.eval_on_start &= checkpoint is None
@@ -251,6 +266,23 @@ def _give_reference(trainer: DFTTrainer, packed: PackedDataset | None, run_dir: 
         packed.dataset = stored("reference.safetensors", packed.dataset)
     if trainer.eval_dataset is not None:
         trainer.eval_dataset = stored("reference_validation.safetensors", trainer.eval_dataset)
+
+
+def _keep_features(
+    trainer: DFTTrainer, config: RunConfig, data: TrainingData, processor: Any
+) -> VisionFeatures:
+    """Have images' features looked for by what reads the rows; returns what computes the others."""
+    root = config.data.cache_vision
+    assert root is not None
+    model: Any = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    tower = tower_hash(model, trainer.args.device, half.get(trainer.accelerator.mixed_precision))
+    folder = feature_folder(root, tower, processor)
+    data.rows.features = folder
+    if data.held_out is not None:
+        data.held_out.features = folder
+    most = round(config.data.cache_vision_gb * 10**9)
+    return VisionFeatures(model, folder, root, most, trainer.args.world_size)
 
 
 def _announce(config: RunConfig, data: TrainingData, parameters: dict[str, dict[str, int]]) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from torch.utils.data import Dataset
 
 from mmdft.config import DataConfig, SourceConfig
+from mmdft.data.features import FeatureFolder, add_features
 from mmdft.data.images import image_size
 from mmdft.data.mixtures import (
     duplicates,
@@ -280,6 +281,9 @@ class RenderedDataset(Dataset[Rendered | BadRow]):
     made for, is a BadRow.
     """
 
+    features: FeatureFolder | None = None
+    """where images' features are looked for; set by a training that keeps them"""
+
     def __init__(self, rows: Sequence[LoadedRow], processor: Any, budget: ImageBudget) -> None:
         self.rows = rows
         self.processor = processor
@@ -296,8 +300,11 @@ class RenderedDataset(Dataset[Rendered | BadRow]):
     def __getitem__(self, index: int) -> Rendered | BadRow:
         row = self.rows[index]
         tokens = unstored(row.tokens, row.example.id)
+        given = tokens, row.example, row.sizes, self.processor, self.budget
         try:
-            return add_images(tokens, row.example, row.sizes, self.processor, self.budget)
+            if self.features is not None:
+                return add_features(*given, self.features)
+            return add_images(*given)
         except DataError as error:
             return BadRow(source=row.source, row=row.row, id=row.example.id, reason=str(error))
 

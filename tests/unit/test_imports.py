@@ -47,6 +47,7 @@ LAYERS = [
     ),
     ("mmdft.objectives", "mmdft.answer_loss"),
     ("mmdft.head", "mmdft.model", "mmdft.tiny", "mmdft.diagnostics"),
+    ("mmdft.vision_features",),
     ("mmdft.probing", "mmdft.reference"),
     (
         "mmdft.metrics",
