@@ -12,6 +12,7 @@ import os
 import shlex
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -198,12 +199,14 @@ def train(config: Path, overrides: tuple[str, ...], profile: bool, as_json: bool
     settings = _load(config, overrides)
     if not settings.data.train:
         _refuse(config, "data.train", "training needs a data file, such as data.train=[rows.jsonl]")
-    from mmdft.profiling import StepProfile
     from mmdft.training import train as run
 
+    if profile:
+        from mmdft.profiling import StepProfile
+
+        run = partial(run, profile=StepProfile(settings.training.output_dir / "profile"))
     _hide_bars()
-    folder = settings.training.output_dir / "profile"
-    result = run(settings, profile=StepProfile(folder) if profile else None)
+    result = run(settings)
     # Under a distributed launcher every process comes here; one of them speaks.
     if os.environ.get("RANK", "0") == "0":
         _print_result({"run_dir": str(result.run_dir)}, result.summary, as_json)

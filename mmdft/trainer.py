@@ -190,7 +190,7 @@ class DFTTrainer(Trainer):
         # A packed batch has no attention mask, and no padding.
         ids = inputs["input_ids"]
         used = inputs.get("attention_mask", torch.ones_like(ids)).sum()
-        self._positions += torch.stack([used, used.new_tensor(ids.numel())])
+        self._positions += torch.stack([used, used.new_full((), ids.numel())])
         self._losses.append((answers.loss.detach(), names))
         total = self._divisor(answers.sums) if num_items_in_batch is None else num_items_in_batch
         # Ranks average their gradients, so each scales its share up by their number.
@@ -408,11 +408,11 @@ class DFTTrainer(Trainer):
             ]
         )
         count, total = self.accelerator.reduce(
-            (losses.new_tensor(float(len(losses))), losses.sum()), reduction="sum"
+            (losses.new_full((), len(losses)), losses.sum()), reduction="sum"
         )
         mean = total / count
         squares = self.accelerator.reduce((losses - mean).square().sum(), reduction="sum")
-        return BatchStatistics(mean.item(), (squares / count).sqrt().item())
+        return BatchStatistics(*torch.stack([mean, (squares / count).sqrt()]).tolist())
 
     def _without_training(self, batches: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """The batches on the device, less the examples' ids; the model in evaluation mode."""

@@ -11,6 +11,10 @@ from transformers import TrainerCallback
 from mmdft.config import RunConfig
 from mmdft.training import train
 
+# What reads a number, has a size that is not known before, or is made of numbers (`torch.tensor`),
+# which go to a GPU by a copy that is waited for.
+WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "lift_fresh")
+
 
 class Reads(TorchDispatchMode):
     """Counts what is read of tensors, by the file that asks for it: ours, or Trainer's loop.
@@ -28,7 +32,7 @@ class Reads(TorchDispatchMode):
         sized_by_mask = name == "index" and any(
             index is not None and index.dtype == torch.bool for index in args[1]
         )
-        if name in ("_local_scalar_dense", "nonzero", "masked_select") or sized_by_mask:
+        if name in WAITS or sized_by_mask:
             self.count(name)
         return func(*args, **(kwargs or {}))
 
