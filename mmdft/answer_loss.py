@@ -289,7 +289,8 @@ def _loss_of_rows(
         -logp.sum(),
         logp.exp().sum(),
         (top == target).sum(),
-        torch.tensor(len(targets), device=logits.device),
+        # Not torch.tensor, which a GPU is waited for to copy.
+        logits.new_full((), len(targets)),
         entropy,
         weight.sum(),
         weight.square().sum(),

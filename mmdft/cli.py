@@ -12,6 +12,7 @@ import os
 import shlex
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -183,12 +184,15 @@ def quickstart(out: Path, seed: int, as_json: bool) -> None:
 
 @cli.command()
 @_config_arguments
+@click.option("--profile", is_flag=True, help="Time the parts of some steps, and trace them.")
 @_json_option
 @_debug_option
-def train(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+def train(config: Path, overrides: tuple[str, ...], profile: bool, as_json: bool) -> None:
     """Train as the file CONFIG says; KEY=VALUE overrides one of its settings.
 
-    The same command again goes on where an interrupted run stopped.
+    The same command again goes on where an interrupted run stopped. With --profile, the table of
+    where a step's time goes, and a trace, are also in the run's folder, in profile; the training
+    is the same.
 
     Example: mmdft train configs/train/NAME.yaml training.learning_rate=1e-5
     """
@@ -197,6 +201,10 @@ def train(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
         _refuse(config, "data.train", "training needs a data file, such as data.train=[rows.jsonl]")
     from mmdft.training import train as run
 
+    if profile:
+        from mmdft.profiling import StepProfile
+
+        run = partial(run, profile=StepProfile(settings.training.output_dir / "profile"))
     _hide_bars()
     result = run(settings)
     # Under a distributed launcher every process comes here; one of them speaks.

@@ -355,6 +355,11 @@ class DataConfig(_Section):
     streaming: bool = False
     """Read, check and render each training row when its turn comes, for data that memory does not
     hold. A bad row is then found in training; packing puts the examples of a batch in one row."""
+    cache_vision: UserPath | None = None
+    """Folder for the features of a frozen vision tower, which are then computed once for each
+    image, across epochs, runs and processes; several runs may share it."""
+    cache_vision_gb: Annotated[Number, Field(gt=0)] = 50.0
+    """Most of cache_vision, in 10^9 bytes; what no run uses any more gives way to new features."""
     on_bad_row: Literal["quarantine", "raise"] = "quarantine"
     """Set a row that cannot be used aside with its reason, or stop at the first."""
     max_bad_fraction: Annotated[Number, Field(ge=0, le=1)] = 0.01

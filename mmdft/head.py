@@ -55,11 +55,11 @@ def forward_answers(
         reference: of `mmdft.reference.reference_projection`, for objectives that look at it.
         statistics: of the whole optimizer step, for objectives that look at them.
     """
-    targets, predicts = answer_targets(inputs["labels"])
+    targets, places = answer_targets(inputs["labels"])
     shape = _logit_shape(model)
     given = Given(reference=reference)
     if segments is not None:
-        fixed, times = segments[_shifted(inputs["segments"], 0)[predicts]].unbind(-1)
+        fixed, times = segments[_at(_shifted(inputs["segments"], 0), places)].unbind(-1)
         given = given._replace(fixed=fixed, times=times)
     found: list[AnswerLoss] = []
 
@@ -70,8 +70,8 @@ def forward_answers(
             stored = inputs.get("reference_logp")
             answers = Answers(
                 logp=token_logp(projection, targets, chunk_mb),
-                example=_example_of(inputs)[predicts],
-                reference_logp=None if stored is None else _shifted(stored, 0.0)[predicts],
+                example=_at(_example_of(inputs), places),
+                reference_logp=None if stored is None else _at(_shifted(stored, 0.0), places),
                 batch=statistics,
             )
             weights = sequence(answers)
@@ -83,7 +83,7 @@ def forward_answers(
         found.append(projected_loss(projection, targets, weigh, chunk_mb, known))
         return found[0].loss
 
-    output = run_to_head(model, head, inputs, predicts, compute)
+    output = run_to_head(model, head, inputs, places, compute)
     # The output is the loss times 0: it ties the loss to what the model's wrapper saw go out.
     return found[0]._replace(loss=found[0].loss + output.logits.sum())
 
@@ -93,7 +93,7 @@ def answer_logp(
     model: nn.Module, head: nn.Module, inputs: Mapping[str, Any], chunk_mb: int
 ) -> Answers:
     """The log-probability of each answer token of a batch, in order, and its example's number."""
-    targets, predicts = answer_targets(inputs["labels"])
+    targets, places = answer_targets(inputs["labels"])
     shape = _logit_shape(model)
     found: list[Tensor] = []
 
@@ -101,14 +101,14 @@ def answer_logp(
         found.append(token_logp(project(states, head, *shape), targets, chunk_mb))
         return found[0].sum()
 
-    run_to_head(model, head, inputs, predicts, compute)
-    return Answers(found[0], _example_of(inputs)[predicts], reference_logp=None, batch=None)
+    run_to_head(model, head, inputs, places, compute)
+    return Answers(found[0], _at(_example_of(inputs), places), reference_logp=None, batch=None)
 
 
 @torch.no_grad()
 def answer_projection(model: nn.Module, head: nn.Module, inputs: Mapping[str, Any]) -> Projection:
     """The states that predict the answer tokens of a batch, with their projection; no loss yet."""
-    _, predicts = answer_targets(inputs["labels"])
+    _, places = answer_targets(inputs["labels"])
     shape = _logit_shape(model)
     found: list[Projection] = []
 
@@ -116,7 +116,7 @@ def answer_projection(model: nn.Module, head: nn.Module, inputs: Mapping[str, An
         found.append(project(states, head, *shape))
         return states.new_zeros(())
 
-    run_to_head(model, head, inputs, predicts, compute)
+    run_to_head(model, head, inputs, places, compute)
     return found[0]
 
 
@@ -134,7 +134,7 @@ def check_projection(model: nn.Module, head: nn.Module, inputs: Mapping[str, Any
     nth = (labels != IGNORE).flatten().cumsum(0).view_as(labels)
     few = {**inputs, "labels": labels.masked_fill(nth > 16, IGNORE)}
     ours = projected_logits(answer_projection(model, head, few))
-    _, predicts = answer_targets(few["labels"])
+    predicts = _shifted(few["labels"], IGNORE) != IGNORE
     theirs = model(
         **_model_inputs(model, few), logits_to_keep=predicts, use_cache=False
     ).logits.float()
@@ -147,20 +147,21 @@ def check_projection(model: nn.Module, head: nn.Module, inputs: Mapping[str, Any
 
 
 def answer_targets(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The answer tokens' ids (tokens,), and where they are predicted (batch, length) bool.
+    """The answer tokens' ids (tokens,), and where in the flattened batch they are predicted.
 
-    The token at position t is predicted at t - 1.
+    The token at position t is predicted at t - 1. Finding the places makes a GPU be waited for,
+    so they are found once, before the model runs.
     """
     following = _shifted(labels, IGNORE)
-    predicts = following != IGNORE
-    return following[predicts], predicts
+    places = (following != IGNORE).flatten().nonzero().squeeze(-1)
+    return _at(following, places), places
 
 
 def run_to_head(
     model: nn.Module,
     head: nn.Module,
     inputs: Mapping[str, Any],
-    predicts: Tensor,
+    places: Tensor,
     compute: Callable[[Tensor], Tensor],
 ) -> Any:
     """Run the model; where `head` stands, `compute` is called with the hidden states instead.
@@ -169,7 +170,7 @@ def run_to_head(
         model: the model, wrapped or not.
         head: its vocabulary projection.
         inputs: a batch.
-        predicts: the positions whose states are wanted, (batch, length) bool.
+        places: the positions whose states are wanted, in the flattened batch, (tokens,) int64.
         compute: takes the states (tokens, hidden) and returns a scalar.
 
     Returns:
@@ -179,7 +180,7 @@ def run_to_head(
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def catch(_module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        states = args[0].flatten(0, -2)
+        states = _at(args[0], places)
         device = states.device.type
         if torch.is_autocast_enabled(device):
             # The precision of the operands is the run's choice; that of the logits is ours. But not
@@ -200,7 +201,7 @@ def run_to_head(
         head.register_forward_hook(put, prepend=True),
     ]
     try:
-        return model(**_model_inputs(model, inputs), logits_to_keep=predicts, use_cache=False)
+        return model(**_model_inputs(model, inputs), logits_to_keep=0, use_cache=False)
     finally:
         for hook in hooks:
             hook.remove()
@@ -214,6 +215,11 @@ def _logit_shape(model: nn.Module) -> tuple[float, float | None]:
     scale = getattr(text, "logit_scale", None) or getattr(text, "lm_head_multiplier", None) or 1.0
     scale /= getattr(text, "logits_scaling", None) or 1.0
     return float(scale), getattr(text, "final_logit_softcapping", None)
+
+
+def _at(values: Tensor, places: Tensor) -> Tensor:
+    """What stands at those places of the flattened (batch, length) dimensions, (tokens, ...)."""
+    return values.flatten(0, 1).index_select(0, places)
 
 
 def _shifted(values: Tensor, fill: float) -> Tensor:

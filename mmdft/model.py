@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -60,9 +60,11 @@ def load_model(config: ModelConfig) -> nn.Module:
         return _load_adapter(config, options)
     model = _load_weights(config, options)
     if config.lora is not None:
-        return add_lora(model, config.lora, config.freeze)
-    freeze(model, config.freeze)
-    _freeze_unused(model)
+        model = add_lora(model, config.lora, config.freeze)
+    else:
+        freeze(model, config.freeze)
+        _freeze_unused(model)
+    keep_no_graph(model)
     return model  # type: ignore[no-any-return]
 
 
@@ -141,6 +143,63 @@ def _freeze_unused(model: nn.Module) -> None:
                 parameter.requires_grad_(False)
 
 
+def keep_no_graph(model: nn.Module) -> list[str]:
+    """Have what comes before everything that is trained run without a graph.
+
+    Autograd keeps none for frozen weights, but gradient checkpointing asks for a gradient at the
+    input of all parts (`enable_input_require_grads`), and a frozen vision tower would be kept,
+    recomputed and run backward for nothing.
+
+    Args:
+        model: frozen or adapted.
+
+    Returns:
+        Names of the outermost modules that now keep none: the vision tower with its projector, or
+        less of it; none where some of the vision tower is trained.
+    """
+    if any(p.requires_grad and part_of(name) == "vision" for name, p in model.named_parameters()):
+        return []
+    chosen = vision_modules(model, lambda module: not any(_trained(module)))
+    for module in chosen.values():
+        module.register_forward_pre_hook(_forget)
+        module.register_forward_hook(_remember, always_call=True)
+    return list(chosen)
+
+
+def vision_modules(
+    model: nn.Module, wanted: Callable[[nn.Module], bool] = lambda _: True
+) -> dict[str, nn.Module]:
+    """The outermost modules of the vision tower and its projector that are called, by name.
+
+    Args:
+        model: adapted or not.
+        wanted: whether a module is one to choose; of others their children are asked.
+    """
+    chosen: dict[str, nn.Module] = {}
+    for name, module in model.named_modules():
+        is_inside = any(name.startswith(f"{outer}.") for outer in chosen)
+        # A list of layers is never called itself.
+        if part_of(name) == "language" or is_inside or isinstance(module, nn.ModuleList):
+            continue
+        if wanted(module) and any(True for _ in module.parameters()):
+            chosen[name] = module
+    return chosen
+
+
+def _trained(module: nn.Module) -> Iterator[bool]:
+    return (parameter.requires_grad for parameter in module.parameters())
+
+
+# Functions and an attribute, because a closure would not follow a copy of the model.
+def _forget(module: Any, _args: Any) -> None:
+    module.mmdft_kept_graph = torch.is_grad_enabled()
+    torch.set_grad_enabled(False)
+
+
+def _remember(module: Any, _args: Any, _output: Any) -> None:
+    torch.set_grad_enabled(module.mmdft_kept_graph)
+
+
 def add_lora(model: nn.Module, lora: LoraSettings, without: Sequence[Part]) -> nn.Module:
     """Freeze the model and add low-rank adapters, none of them in the parts `without`."""
     from peft import LoraConfig, get_peft_model
@@ -188,7 +247,9 @@ def _load_adapter(config: ModelConfig, options: Mapping[str, Any]) -> nn.Module:
         raise ModelError(f"model.freeze: {config.name} is an adapter, its base is frozen already")
     base_name = PeftConfig.from_pretrained(config.name).base_model_name_or_path
     base = _load_weights(config.model_copy(update={"name": base_name, "revision": None}), options)
-    return _saved_offline(PeftModel.from_pretrained(base, config.name, is_trainable=True))
+    model = _saved_offline(PeftModel.from_pretrained(base, config.name, is_trainable=True))
+    keep_no_graph(model)
+    return model
 
 
 def _saved_offline(model: Any) -> nn.Module:

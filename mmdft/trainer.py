@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 import resource
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, Literal
 
@@ -46,6 +46,7 @@ from mmdft.objectives import (
 )
 from mmdft.reference import reference_projection
 from mmdft.sampling import flat_order
+from mmdft.vision_features import VisionFeatures
 
 # Where every weight of a step is 0, so is its loss.
 _TINY = 1e-12
@@ -124,10 +125,16 @@ class DFTTrainer(Trainer):
         self.model_accepts_loss_kwargs = True
         # Called with the rows of a step that cannot be used, where a dataset gives such.
         self.set_aside: Any = None
+        # Gives batches their images' features, where these are kept.
+        self.features: VisionFeatures | None = None
         # What is known of the model at this step beside its loss, for the choice of the best one.
         self.also_measured: Callable[[], Mapping[str, float]] | None = None
+        # What is done while open belongs to the part of a step that it is called with.
+        self.timed: Callable[[str], AbstractContextManager[Any]] = nullcontext
         self._statistics: BatchStatistics | None = None
         self._projection_checked = False
+        # Of the step at hand, each micro-batch's loss and the ids of its examples.
+        self._losses: list[tuple[Tensor, list[str]]] = []
         self._since_log = torch.zeros(len(SUMS), device=self.args.device)
         self._positions = torch.zeros(2, device=self.args.device)
         self._clipped, self._steps = torch.zeros((), device=self.args.device), 0
@@ -141,14 +148,15 @@ class DFTTrainer(Trainer):
         Raises:
             DataError: no rank has an answer token in the whole step.
         """
-        batches, count = super().get_batch_samples(epoch_iterator, num_batches, device)
+        with self.timed("data wait"):
+            batches, count = super().get_batch_samples(epoch_iterator, num_batches, device)
         if not batches:
             return batches, count
         bad = [row for batch in batches for row in batch.pop("bad_rows", [])]
         if bad:
             self.set_aside(bad)
         # Where bad rows are met in training, a step may have been made of them alone.
-        if not int(count) and self.set_aside is None:
+        if self.set_aside is None and not int(count):
             names = [name for batch in batches for name in batch.get("example_ids", [])]
             raise DataError(
                 f"step {self.state.global_step + 1} has no answer token to train on, "
@@ -170,7 +178,6 @@ class DFTTrainer(Trainer):
         """Loss of one micro-batch: its sum over the answer tokens of the whole step.
 
         Raises:
-            DataError: the loss is not finite; raised before the optimizer steps.
             ConfigError: the model's outputs are asked for; there are none, by design.
         """
         if return_outputs:
@@ -183,13 +190,8 @@ class DFTTrainer(Trainer):
         # A packed batch has no attention mask, and no padding.
         ids = inputs["input_ids"]
         used = inputs.get("attention_mask", torch.ones_like(ids)).sum()
-        self._positions += torch.stack([used, used.new_tensor(ids.numel())])
-        if not torch.isfinite(answers.loss):
-            raise DataError(
-                f"the loss is {answers.loss.item()} at step {self.state.global_step + 1}, "
-                f"examples {', '.join(names)}; look at these rows, or lower the learning rate in "
-                "another output_dir. No step was made of it, and the checkpoints are kept"
-            )
+        self._positions += torch.stack([used, used.new_full((), ids.numel())])
+        self._losses.append((answers.loss.detach(), names))
         total = self._divisor(answers.sums) if num_items_in_batch is None else num_items_in_batch
         # Ranks average their gradients, so each scales its share up by their number.
         ranks = self.accelerator.num_processes if num_items_in_batch is not None else 1
@@ -211,7 +213,7 @@ class DFTTrainer(Trainer):
                 self._statistics = self._statistics_of(self._eval_batches(dataset))
             loss, sums = self._summed(self._eval_batches(dataset))
         metrics = {"loss": (loss / self._divisor(sums).clamp(min=_TINY)).item()}
-        metrics.update(self._means(sums))
+        metrics.update(self._means(sums.tolist()))
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
         self.log(metrics)
         if self.also_measured is not None:
@@ -233,16 +235,18 @@ class DFTTrainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the answer tokens' means to a training log; all ranks come here together."""
         if "loss" in logs:
-            sums, (used, room) = self.accelerator.reduce(
+            sums, positions = self.accelerator.reduce(
                 (self._since_log, self._positions), reduction="sum"
             )
+            # Read at once: a GPU is waited for at each reading.
+            *sums, used, room, clipped = torch.cat([sums, positions, self._clipped[None]]).tolist()
             now = time.monotonic()
             logs.update(self._means(sums))
-            logs["clipped"] = (self._clipped / max(self._steps, 1)).item()
-            logs["padding"] = (1 - used / room).item()
-            logs["tokens_per_second"] = used.item() / (now - self._log_time)
+            logs["clipped"] = clipped / max(self._steps, 1)
+            logs["padding"] = 1 - used / room
+            logs["tokens_per_second"] = used / (now - self._log_time)
             logs["peak_memory_mb"] = _peak_memory_mb(self.args.device)
-            self._since_log, self._positions = torch.zeros_like(sums), self._positions * 0
+            self._since_log, self._positions = self._since_log * 0, self._positions * 0
             self._clipped, self._steps, self._log_time = self._clipped * 0, 0, now
         super().log(logs, start_time)
 
@@ -250,9 +254,30 @@ class DFTTrainer(Trainer):
         """The Trainer's; its order is the same, and held in less memory."""
         return flat_order(super().get_train_dataloader())
 
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        """The gradient's norm, the last that is asked for before the optimizer steps.
+
+        Losses are looked at here, all of the step at once: to read one makes a GPU be waited for.
+
+        Raises:
+            DataError: a loss of the step is not finite.
+        """
+        losses, self._losses = self._losses, []
+        for loss, (_, names) in zip(
+            torch.stack([loss for loss, _ in losses]).tolist(), losses, strict=True
+        ):
+            if not math.isfinite(loss):
+                raise DataError(
+                    f"the loss is {loss} at step {self.state.global_step + 1}, examples "
+                    f"{', '.join(names)}; look at these rows, or lower the learning rate in "
+                    "another output_dir. No step was made of it, and the checkpoints are kept"
+                )
+        return super()._get_grad_norm(model, grad_norm=grad_norm)
+
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         """Clip, and count the steps in which there was something to clip."""
-        norm = super()._clip_grad_norm(model)
+        with self.timed("optimizer"):
+            norm = super()._clip_grad_norm(model)
         total = norm.full_tensor() if isinstance(norm, DTensor) else torch.as_tensor(norm)
         self._clipped += (total > self.args.max_grad_norm).to(self._clipped)
         self._steps += 1
@@ -327,6 +352,16 @@ class DFTTrainer(Trainer):
         else:
             self._load_from_checkpoint(self.state.best_model_checkpoint)
 
+    def _prepare_inputs(self, inputs: Any) -> dict[str, Any]:
+        """A batch on the device, with its images' features in place of what stands for them."""
+        prepared: dict[str, Any] = super()._prepare_inputs(
+            {name: value for name, value in inputs.items() if name != "vision"}
+        )
+        if self.features is None or "vision" not in inputs:
+            return prepared
+        with self.accelerator.autocast():
+            return self.features.complete(prepared, inputs["vision"], self.args.device)
+
     def _answers(self, model: nn.Module, inputs: dict[str, Any]) -> AnswerLoss:
         reference = None
         if self.reference is not None:
@@ -373,11 +408,11 @@ class DFTTrainer(Trainer):
             ]
         )
         count, total = self.accelerator.reduce(
-            (losses.new_tensor(float(len(losses))), losses.sum()), reduction="sum"
+            (losses.new_full((), len(losses)), losses.sum()), reduction="sum"
         )
         mean = total / count
         squares = self.accelerator.reduce((losses - mean).square().sum(), reduction="sum")
-        return BatchStatistics(mean.item(), (squares / count).sqrt().item())
+        return BatchStatistics(*torch.stack([mean, (squares / count).sqrt()]).tolist())
 
     def _without_training(self, batches: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """The batches on the device, less the examples' ids; the model in evaluation mode."""
@@ -451,9 +486,9 @@ class DFTTrainer(Trainer):
     def _divisor(self, sums: Tensor) -> Tensor:
         return sums[SUMS.index("weight" if self.normalize == "weights" else "tokens")]
 
-    def _means(self, sums: Tensor) -> dict[str, float]:
+    def _means(self, sums: Sequence[float]) -> dict[str, float]:
         """Means over the answer tokens; NaN where there was none."""
-        found = dict(zip(SUMS, sums.tolist(), strict=True))
+        found = dict(zip(SUMS, sums, strict=True))
         tokens, squares = found["tokens"] or math.nan, found["weight_squared"] or 1.0
         means = {
             "nll": found["nll"] / tokens,

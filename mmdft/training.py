@@ -23,6 +23,7 @@ from transformers import (
 
 from mmdft.config import RunConfig
 from mmdft.data.dataset import RenderedDataset, RenderedRows
+from mmdft.data.features import feature_folder
 from mmdft.data.packing import PackedDataset, packed_positions
 from mmdft.data.prefixes import shared_prefixes
 from mmdft.data.vision import pixel_budget
@@ -33,6 +34,7 @@ from mmdft.metrics import LogLines, MetricsFile, last_logged
 from mmdft.model import load_model, load_processor, parameter_summary
 from mmdft.objectives import REFERENCE_OBJECTIVES, STORED_REFERENCE_OBJECTIVES
 from mmdft.probing import ProbabilityFile
+from mmdft.profiling import StepProfile
 from mmdft.provenance import (
     check_run_folder,
     claim_run_folder,
@@ -54,6 +56,7 @@ from mmdft.training_data import (
     quarantine,
     training_batch,
 )
+from mmdft.vision_features import VisionFeatures, check_frozen, tower_hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,11 @@ class TrainResult:
     """what was logged, step by step"""
 
 
-def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> TrainResult:
+def train(
+    config: RunConfig,
+    callbacks: Sequence[TrainerCallback] = (),
+    profile: StepProfile | None = None,
+) -> TrainResult:
     """Fine-tune a model as the configuration says.
 
     The run folder is `training.output_dir`. Called again with the same configuration it goes on
@@ -80,10 +87,11 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
     Args:
         config: from `load_config`.
         callbacks: transformers callbacks to add.
+        profile: times some steps; the training is the same with it.
 
     Raises:
-        ConfigError: the folder holds a run of another configuration, or is at work; or a setting is
-            impossible.
+        ConfigError: the folder holds a run of another configuration, or is at work; a setting is
+            impossible; or too few steps are left to be profiled.
         DataError: the data cannot be used, or the loss became non-finite.
         ModelError: the model cannot be loaded.
         MmdftError: a signal ended the training; the message names the step.
@@ -96,6 +104,11 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
     run_dir = config.training.output_dir
     check_run_folder(run_dir, config)
     if (run_dir / "summary.json").is_file():
+        if profile is not None:
+            raise ConfigError(
+                f"{run_dir}: this training has ended, so there are no steps to profile; choose "
+                "another training.output_dir"
+            )
         return _finished(run_dir)
     asked = asked_in_training(config)
     keep_freed_memory()
@@ -105,12 +118,16 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
     arguments = _arguments(config)
     set_seed(arguments.seed)
     model = load_model(config.model)
+    if config.data.cache_vision is not None:
+        check_frozen(model)
     reference = None
     if config.objective.name in REFERENCE_OBJECTIVES and not isinstance(model, PeftModel):
         reference = frozen_copy(model)
     positions = packed_positions(model.config) if config.data.packing else None
     # Ranks that divide a model, or its gradients, must all run all of it: also the vision tower.
-    blank = blank_image(processor, budget) if arguments.world_size > 1 else None
+    # But not one whose features are kept, which has no gradient.
+    must_see = arguments.world_size > 1 and config.data.cache_vision is None
+    blank = blank_image(processor, budget) if must_see else None
     packed, sharing = None, None
     if config.data.packing and isinstance(data.rows, RenderedDataset):
         assert data.lengths is not None
@@ -142,6 +159,7 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
                 LogLines(),
                 *([scores] if scores is not None else []),
                 *callbacks,
+                *([profile] if profile is not None else []),
                 # Last, because they act on what the others ask for.
                 stop,
                 Checkpoints(run_dir, config.training.save_total_limit, config_fingerprint(config)),
@@ -161,6 +179,8 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
         raise ConfigError(f"training: {' '.join(str(error).split())}") from error
     if scores is not None:
         scores.follow(trainer)
+    if profile is not None:
+        profile.follow(trainer)
     # Our lines say the same as the two default callbacks, and more, in one place.
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
@@ -169,6 +189,13 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
         raise ConfigError(
             f"{rows} rows give no whole batch, so no step is made; lower "
             "training.per_device_train_batch_size or leave out dataloader_drop_last"
+        )
+    divided = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    if config.data.cache_vision is not None and divided:
+        raise ConfigError(
+            "data.cache_vision: ranks that divide a model must run the same parts of it together, "
+            "and some would have features to compute that others have not; use "
+            "configs/accelerate/ddp.yaml, or leave it out"
         )
     # Only now, so that a mistyped name or path does not leave a folder behind.
     with held(run_dir) if trainer.is_world_process_zero() else nullcontext():
@@ -199,6 +226,8 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Train
             )
         if config.objective.name in STORED_REFERENCE_OBJECTIVES:
             _give_reference(trainer, packed, run_dir)
+        if config.data.cache_vision is not None:
+            trainer.features = _keep_features(trainer, config, data, processor)
         checkpoint = last_checkpoint(run_dir, config_fingerprint(config))
         # A run that goes on has had that evaluation.
         arguments.eval_on_start &= checkpoint is None
@@ -243,6 +272,23 @@ def _give_reference(trainer: DFTTrainer, packed: PackedDataset | None, run_dir: 
         trainer.eval_dataset = stored("reference_validation.safetensors", trainer.eval_dataset)
 
 
+def _keep_features(
+    trainer: DFTTrainer, config: RunConfig, data: TrainingData, processor: Any
+) -> VisionFeatures:
+    """Have images' features looked for by what reads the rows; returns what computes the others."""
+    root = config.data.cache_vision
+    assert root is not None
+    model: Any = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    tower = tower_hash(model, trainer.args.device, half.get(trainer.accelerator.mixed_precision))
+    folder = feature_folder(root, tower, processor)
+    data.rows.features = folder
+    if data.held_out is not None:
+        data.held_out.features = folder
+    most = round(config.data.cache_vision_gb * 10**9)
+    return VisionFeatures(model, folder, root, most, trainer.args.world_size)
+
+
 def _announce(config: RunConfig, data: TrainingData, parameters: dict[str, dict[str, int]]) -> None:
     """Say what is about to be trained, and on what."""
     parts = ", ".join(
@@ -273,6 +319,8 @@ def _arguments(config: RunConfig) -> TrainingArguments:
     values = {"use_cpu": not torch.accelerator.is_available(), **config.training.arguments()}
     # `Checkpoints` keeps to it; Trainer would leave halves of checkpoints behind when killed.
     values.pop("save_total_limit", None)
+    # A loss that is not finite is an error here; to look for it twice a batch would wait for a GPU.
+    values.setdefault("logging_nan_inf_filter", False)
     if values.get("load_best_model_at_end") or values.get("save_strategy") == "best":
         # The objective's own loss would not do: DFT's is small where p is near 0.
         values.setdefault("metric_for_best_model", "eval_token_accuracy")

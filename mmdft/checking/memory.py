@@ -22,6 +22,7 @@ from mmdft.errors import ModelError
 from mmdft.model import add_lora, freeze, is_adapter, part_of
 from mmdft.objectives import REFERENCE_OBJECTIVES
 from mmdft.shipped import model_source
+from mmdft.vision_features import check_frozen
 
 GIB = 2**30
 
@@ -98,6 +99,11 @@ def estimate(config: RunConfig, batch: Batch, ranks: int) -> Memory:
     if config.data.packing:
         try:
             packed_positions(model.config)
+        except ModelError as error:
+            stop = str(error)
+    if config.data.cache_vision is not None:
+        try:
+            check_frozen(model)
         except ModelError as error:
             stop = str(error)
     half = config.training.bf16 or bool((config.training.model_extra or {}).get("fp16"))

@@ -104,7 +104,8 @@ def _pad(examples: Sequence[Rendered], pad_id: int, *, left: bool) -> dict[str, 
 def concatenate_images(examples: Sequence[Rendered]) -> dict[str, Any]:
     """The images' tensors of all examples, in order; nothing if there are no images.
 
-    In a data loader's worker one may be `BytePatches`, which arrive as a tensor.
+    In a data loader's worker one may be `BytePatches`, which arrive as a tensor. `vision`, of
+    `add_features`, stays a list.
 
     Where images are cut into tiles, and not all into as many, zeros stand for those that one lacks,
     as the families' processors have it.
@@ -116,7 +117,9 @@ def concatenate_images(examples: Sequence[Rendered]) -> dict[str, Any]:
     }
 
 
-def _joined(parts: list[Any]) -> Tensor | BytePatches:
+def _joined(parts: list[Any]) -> Tensor | BytePatches | list[Any]:
+    if isinstance(parts[0], list):
+        return [each for part in parts for each in part]
     if all(isinstance(part, BytePatches) for part in parts):
         return joined(parts)
     return torch.cat(_even([p.values() if isinstance(p, BytePatches) else p for p in parts]))

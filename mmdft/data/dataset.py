@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from torch.utils.data import Dataset
 
 from mmdft.config import DataConfig, SourceConfig
+from mmdft.data.features import FeatureFolder, add_features
 from mmdft.data.images import image_size
 from mmdft.data.mixtures import (
     duplicates,
@@ -280,6 +281,9 @@ class RenderedDataset(Dataset[Rendered | BadRow]):
     made for, is a BadRow. A row with the images of the row asked for before it has its tensors.
     """
 
+    features: FeatureFolder | None = None
+    """where images' features are looked for; set by a training that keeps them"""
+
     def __init__(self, rows: Sequence[LoadedRow], processor: Any, budget: ImageBudget) -> None:
         self.rows = rows
         self.processor = processor
@@ -301,8 +305,12 @@ class RenderedDataset(Dataset[Rendered | BadRow]):
         shown = row.example.images, row.sizes, own_budget(row.example, self.budget)
         if shown == self._before[0]:
             return replace(tokens, images=self._before[1])
+        given = tokens, row.example, row.sizes, self.processor, self.budget
         try:
-            found = add_images(tokens, row.example, row.sizes, self.processor, self.budget)
+            if self.features is None:
+                found = add_images(*given)
+            else:
+                found = add_features(*given, self.features)
         except DataError as error:
             return BadRow(source=row.source, row=row.row, id=row.example.id, reason=str(error))
         self._before = shown, found.images

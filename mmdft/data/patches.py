@@ -64,6 +64,20 @@ def patches(images: Sequence[Image.Image], tools: Any) -> dict[str, Any] | None:
         worker the former as `BytePatches`. None if the processor is of a kind that was not seen to
         be equal.
     """
+    found = byte_patches(images, tools)
+    if found is None:
+        return None
+    pixels, grids = found
+    return {
+        "pixel_values": pixels.values() if get_worker_info() is None else pixels,
+        "image_grid_thw": grids,
+    }
+
+
+def byte_patches(
+    images: Sequence[Image.Image], tools: Any
+) -> tuple[BytePatches, torch.Tensor] | None:
+    """As `patches`, `pixel_values` always as bytes; then `image_grid_thw`."""
     try:
         cut = _Cut(
             patch=tools.patch_size,
@@ -75,13 +89,7 @@ def patches(images: Sequence[Image.Image], tools: Any) -> dict[str, Any] | None:
         )
     except (AttributeError, TypeError):
         return None
-    if not _is_proven(tools, cut):
-        return None
-    found, grids = _cut(images, cut)
-    return {
-        "pixel_values": found.values() if get_worker_info() is None else found,
-        "image_grid_thw": grids,
-    }
+    return _cut(images, cut) if _is_proven(tools, cut) else None
 
 
 @lru_cache(maxsize=16)

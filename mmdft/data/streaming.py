@@ -16,9 +16,11 @@ from torch.utils.data import Dataset
 
 from mmdft.config import DataConfig, SourceConfig
 from mmdft.data.dataset import LoadedRow, load_row, too_long
+from mmdft.data.features import FeatureFolder, add_features
+from mmdft.data.images import image_size
 from mmdft.data.mixtures import picked, repeated, unpicked
 from mmdft.data.quarantine import BadRow, bad_row
-from mmdft.data.render import render
+from mmdft.data.render import render, render_tokens
 from mmdft.data.sources import (
     Origin,
     open_sources,
@@ -29,7 +31,7 @@ from mmdft.data.sources import (
 )
 from mmdft.data.vision import ImageBudget
 from mmdft.errors import DataError
-from mmdft.records import Rendered
+from mmdft.records import Example, Rendered
 
 
 class StreamedDataset(Dataset[Rendered | BadRow]):
@@ -44,6 +46,9 @@ class StreamedDataset(Dataset[Rendered | BadRow]):
     Raises:
         DataError: a source cannot be read, or there are no rows.
     """
+
+    features: FeatureFolder | None = None
+    """as of `RenderedDataset`"""
 
     def __init__(
         self,
@@ -86,12 +91,19 @@ class StreamedDataset(Dataset[Rendered | BadRow]):
     def __getitem__(self, index: int) -> Rendered | BadRow:
         source, origin, row = self.row(index)
         try:
-            rendered = render(to_example(row, origin, source.format), self.processor, self.budget)
+            rendered = self._rendered(to_example(row, origin, source.format))
             if len(rendered.ids) > self.config.max_length:
                 raise too_long(len(rendered.ids), self.config.max_length)
         except DataError as error:
             return bad_row(origin, _id(row, origin), error)
         return rendered
+
+    def _rendered(self, example: Example) -> Rendered:
+        if self.features is None:
+            return render(example, self.processor, self.budget)
+        sizes = [image_size(ref) for ref in example.images]
+        tokens = render_tokens(example, sizes, self.processor, self.budget)
+        return add_features(tokens, example, sizes, self.processor, self.budget, self.features)
 
     def loaded(self, index: int) -> LoadedRow | BadRow:
         """A row as `load_examples` has it, its images not decoded yet."""

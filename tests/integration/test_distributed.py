@@ -219,6 +219,33 @@ def test_two_ranks_take_the_unshared_steps_with_shared_prefixes(tiny_dir, rows, 
 
 
 @pytest.mark.slow
+def test_ranks_share_the_features_of_a_frozen_tower(tiny_dir, rows, tmp_path):
+    """DDP, with batches that all have images, and with some that have none; FSDP2 is refused."""
+    configs, frozen = {}, {"model.freeze": ["vision", "projector"]}
+    for form in ("padded", "mixed"):
+        for kind in ("plain", "cached", "sharded"):
+            name = f"{form}-{kind}"
+            changes = {**frozen, "training.use_cpu": kind != "sharded"}
+            if kind != "plain":
+                changes["data.cache_vision"] = str(tmp_path / f"{form}-c")
+            given = tiny_dir, rows, "qwen3_vl", tmp_path / name, 2, form, changes
+            configs[form, kind] = write_config(tmp_path / f"{name}.yaml", *given)
+    launch("ddp.yaml", *(config for (_, kind), config in configs.items() if kind != "sharded"))
+    before = load_file(tiny_dir("qwen3_vl") / "model.safetensors")
+    for form, num in (("padded", 8), ("mixed", 4)):
+        plain, cached = (
+            load_file(tmp_path / f"{form}-{kind}" / "model/model.safetensors")
+            for kind in ("plain", "cached")
+        )
+        # Without features to be had, a batch without images is given one.
+        bound = 0 if form == "padded" else 1e-5 * apart(before, plain)
+        assert apart(plain, cached) <= bound
+        assert len(list((tmp_path / f"{form}-c").glob("*/features/*/*"))) == num
+    with pytest.raises(AssertionError, match=r"data\.cache_vision: ranks that divide a model"):
+        launch("fsdp2.yaml", configs["padded", "sharded"], ACCELERATE_TORCH_DEVICE="cpu")
+
+
+@pytest.mark.slow
 def test_sharded_runs_resume_and_every_checkpoint_can_be_loaded(tiny_dir, rows, tmp_path):
     """FSDP2 with Adam: whole, and from the checkpoint in the middle, end in the same bits."""
     changes = {

@@ -17,7 +17,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from mmdft.answer_loss import SUMS
+from mmdft.answer_loss import SUMS, project
 from mmdft.data.collate import collate_training
 from mmdft.data.figures import draw
 from mmdft.data.render import render
@@ -474,11 +474,16 @@ def test_a_non_finite_loss_stops_before_the_optimizer_and_names_the_rows(case, t
     assert all(torch.equal(before[n].nan_to_num(), after[n].nan_to_num()) for n in before)
 
 
-def test_only_answer_tokens_reach_the_head(case):
+def test_only_answer_tokens_reach_the_head(case, monkeypatch):
     processor, model, rows = case("qwen3_vl")
     batch = collate_training(rows, processor.tokenizer.pad_token_id)
     given, projected = [], []
-    model.lm_head.register_forward_pre_hook(lambda m, args: given.append(len(args[0])))
+
+    def counted(states, head, *shape):
+        given.append(len(states))
+        return project(states, head, *shape)
+
+    monkeypatch.setattr("mmdft.head.project", counted)
     model.lm_head.register_forward_hook(lambda m, args, out: projected.append(len(args[0])))
     answers = forward_answers(model, model.lm_head, batch, sft, chunk_mb=1)
     tokens = sum(sum(row.mask) for row in rows)

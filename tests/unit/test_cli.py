@@ -257,6 +257,22 @@ def test_train_and_eval(
     }
 
 
+def test_train_profiles_into_the_runs_folder(
+    run_yaml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Path] = []
+
+    def stand_in(config: RunConfig, profile: Path) -> SimpleNamespace:
+        seen.append(profile)
+        return SimpleNamespace(run_dir=Path("runs/a"), summary={})
+
+    fake(monkeypatch, "mmdft.training", "train", stand_in)
+    fake(monkeypatch, "mmdft.profiling", "StepProfile", lambda folder: folder)
+    result = run("train", run_yaml, "--profile", "training.output_dir=runs/a")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert seen == [Path("runs/a/profile")]
+
+
 def test_probe(run_yaml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     found = {"edges": [0.0, 1e-4, 1.0], "counts": [1, 39], "mean": 0.98765, "below_0.01": 0.025}

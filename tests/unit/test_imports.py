@@ -47,8 +47,16 @@ LAYERS = [
     ),
     ("mmdft.objectives", "mmdft.answer_loss"),
     ("mmdft.head", "mmdft.model", "mmdft.tiny", "mmdft.diagnostics"),
+    ("mmdft.vision_features",),
     ("mmdft.probing", "mmdft.reference"),
-    ("mmdft.metrics", "mmdft.stopping", "mmdft.sampling", "mmdft.trainer", "mmdft.training_data"),
+    (
+        "mmdft.metrics",
+        "mmdft.stopping",
+        "mmdft.sampling",
+        "mmdft.profiling",
+        "mmdft.trainer",
+        "mmdft.training_data",
+    ),
     (
         "mmdft.training",
         "mmdft.evals",
