@@ -464,10 +464,11 @@ def _advice(
             winners.add(test.a if test.difference > 0 else test.b)
     better = winners.pop() if len(winners) == 1 else None
     expects_tie = looked.get("rule") == _TIE
+    agrees: bool | None = None
     if expects_tie:
         agrees = better is None
-    else:
-        agrees = None if suggests is None or better is None else suggests == better
+    elif suggests is not None and better is not None:
+        agrees = suggests == better
     return {
         "mean_p": looked.get("mean_p"),
         "suggests": suggests,
