@@ -52,8 +52,13 @@ def evidence_markdown(experiments: Sequence[Mapping[str, Any]]) -> str:
         f"Not finished: {markdown_text(', '.join(unfinished))}." if unfinished else "",
     ]
     if advice:
-        head = ("experiment", "mean p", "suggested", "clearly better", "agrees")
+        head = ("experiment", "mean p", "p < 0.01, %", "preflight", "better", "sampled", "agrees")
         parts += ["## The preflight's advice", advice_sentence(every), _table(head, advice)]
+        parts += [
+            "Mean p and the share of tokens below 0.01 are the base's on the demonstrations. "
+            "Better: SFT or DFT, if one of them is clearly so in distribution, greedy and sampled; "
+            "the advice is held against the greedy answers."
+        ]
     commands = "\n".join(results.command for results in every)
     parts += ["## Commands", f"```sh\n{commands}\n```"]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -64,12 +69,13 @@ def advice_sentence(every: Sequence[Results]) -> str:
     advised = [results.advice for results in every if results.advice is not None]
     counted = Counter(advice.agrees for advice in advised)
     suggested = sum(advice.suggests is not None for advice in advised)
+    ties = sum(advice.expects_tie for advice in advised)
     decided = sum(advice.better is not None for advice in advised)
     return (
-        f"Of {len(advised)} experiments the preflight suggests an objective in {suggested}, and an "
-        f"objective is clearly better in distribution in {decided}. It points to the better one in "
-        f"{counted[True]} and to another in {counted[False]}; in {counted[None]} it cannot be "
-        "checked."
+        f"Of {len(advised)} experiments the preflight suggests an objective in {suggested} and "
+        f"expects a tie in {ties}; an objective is clearly better in distribution in {decided}. It "
+        f"is right in {counted[True]} and wrong in {counted[False]}; in {counted[None]} it cannot "
+        "be checked."
     )
 
 
@@ -121,13 +127,27 @@ def _advice_row(results: Results) -> tuple[str, ...]:
     def title(name: str | None) -> str:
         return MISSING if name is None else results.titles.get(name, name)
 
+    probabilities = results.base_probabilities
     return (
         results.name,
         MISSING if advice.mean_p is None else f"{advice.mean_p:.3f}",
-        title(advice.suggests),
+        MISSING if probabilities is None else f"{100 * probabilities.below:.1f}",
+        "tie" if advice.expects_tie else title(advice.suggests),
         title(advice.better),
+        title(_better_sampled(results)),
         _ADVICE[advice.agrees],
     )
+
+
+def _better_sampled(results: Results) -> str | None:
+    """DFT or SFT, if one is clearly better in all of the role's benchmarks that were sampled."""
+    found = {
+        test.a if test.difference > 0 else test.b
+        for label in results.labels_of("in_distribution")
+        if (test := find_test(results, label, "sampled", "dft", "sft")) is not None
+        and reading(test) in ("higher", "lower")
+    }
+    return found.pop() if len(found) == 1 else None
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], left: int = 1) -> str:

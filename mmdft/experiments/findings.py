@@ -89,10 +89,12 @@ def advice_text(advice: Advice, results: Results) -> str:
         )
     if advice.text:
         parts.append(f"The preflight says: {advice.text.rstrip('.')}.")
-    suggests = (
-        "no objective" if advice.suggests is None else titles.get(advice.suggests, advice.suggests)
-    )
-    parts.append(f"It suggests {suggests}.")
+    if advice.expects_tie:
+        parts.append("It expects a tie.")
+    else:
+        suggests = advice.suggests
+        name = "no objective" if suggests is None else titles.get(suggests, suggests)
+        parts.append(f"It suggests {name}.")
     if advice.better is None:
         parts.append("In distribution none is clearly better.")
     else:

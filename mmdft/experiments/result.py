@@ -40,6 +40,7 @@ NUM_SAMPLES = 6
 LEVEL = 0.05
 # What the published points of the preflight's advice speak for.
 _SUGGESTED: Mapping[str, str] = {"mean p, -p won": "dft", "mean p, NLL won": "sft"}
+_TIE = "mean p, tie"
 _STATISTICS = ("grad_norm", "nll", "mean_p", "entropy")
 
 # (name of a model's folder, decoding) -> its benchmarks
@@ -462,12 +463,19 @@ def _advice(
         ):
             winners.add(test.a if test.difference > 0 else test.b)
     better = winners.pop() if len(winners) == 1 else None
+    expects_tie = looked.get("rule") == _TIE
+    agrees: bool | None = None
+    if expects_tie:
+        agrees = better is None
+    elif suggests is not None and better is not None:
+        agrees = suggests == better
     return {
         "mean_p": looked.get("mean_p"),
         "suggests": suggests,
+        "expects_tie": expects_tie,
         "text": looked.get("text", ""),
         "better": better,
-        "agrees": None if suggests is None or better is None else suggests == better,
+        "agrees": agrees,
     }
 
 

@@ -152,6 +152,7 @@ class Advice(_Part):
 
     mean_p: float | None = None
     suggests: str | None = None
+    expects_tie: bool = False
     text: str = ""
     better: str | None = None
     agrees: bool | None = None

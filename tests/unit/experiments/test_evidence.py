@@ -38,7 +38,7 @@ def test_the_overview_has_every_variant(results: dict[str, Any], tmp_path: Path)
         "| noisy | DFT (lr 3e-4) | 94.8 (92.8 to 96.8) ▲ 1 of 1 | 60.7 (58.7 to 62.7) ▲ 1 of 2 "
         "| 60.0 (58.0 to 62.0) ▲ 1 of 1 |",
         "| short | SFT (lr 3e-4) | 70.0 | – | – |",
-        "| noisy | 0.780 | DFT | DFT | yes |",
+        "| noisy | 0.780 | 4.8 | DFT | DFT | DFT | yes |",
         "mmdft experiment configs/experiments/noisy.yaml",
         "Not finished: short.",
     ):
@@ -92,15 +92,17 @@ def test_the_advice_is_counted(tmp_path: Path) -> None:
         ("dft", "sft", False),
         ("dft", None, None),
         (None, "sft", None),
-        (None, None, None),
+        ("tie", None, True),
     ]
-    for suggests, better, agrees in cases:
+    for says, better, agrees in cases:
         results = complete_results(tmp_path)
-        results["advice"].update(suggests=suggests, better=better, agrees=agrees)
+        tie = says == "tie"
+        suggests = None if tie else says
+        results["advice"].update(suggests=suggests, expects_tie=tie, better=better, agrees=agrees)
         every.append(check_results(results))
     assert advice_sentence([*every, check_results(sparse_results())]) == (
-        "Of 5 experiments the preflight suggests an objective in 3, and an objective is clearly "
-        "better in distribution in 3. It points to the better one in 1 and to another in 1; in 3 "
+        "Of 5 experiments the preflight suggests an objective in 3 and expects a tie in 1; an "
+        "objective is clearly better in distribution in 3. It is right in 2 and wrong in 1; in 2 "
         "it cannot be checked."
     )
 

@@ -166,6 +166,15 @@ def test_the_advice(
     assert "a mean probability of 0.780" in text
 
 
+def test_advice_of_a_tie(results: dict[str, Any]) -> None:
+    results["advice"].update(suggests=None, expects_tie=True, better=None, agrees=True)
+    it = check_results(results)
+    assert it.advice is not None
+    assert advice_text(it.advice, it).endswith(
+        "It expects a tie. In distribution none is clearly better. The advice was right."
+    )
+
+
 def test_rates_as_people_write_them() -> None:
     rates = (0.0003, 0.00025, 1e-05, 0.001, 0.02)
     assert [rate_text(rate) for rate in rates] == ["3e-4", "2.5e-4", "1e-5", "1e-3", "2e-2"]

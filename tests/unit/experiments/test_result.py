@@ -236,7 +236,12 @@ def test_the_advice_is_held_against_what_was_better(config: ExperimentConfig) ->
     # Nor is a style adopted that the demonstrations do not have.
     assert results["base"]["test"]["behaviour"]["adopts_style"] is None
     write_json(config.output_dir / "advice.json", {**found, "rule": "mean p, tie"})
-    assert collected(config)["advice"]["agrees"] is None
+    # A tie was expected, and there is none.
+    advice = collected(config)["advice"]
+    assert (advice["suggests"], advice["expects_tie"], advice["agrees"]) == (None, True, False)
+    write_json(config.output_dir / "advice.json", {**found, "rule": "mean p, unknown"})
+    advice = collected(config)["advice"]
+    assert (advice["suggests"], advice["expects_tie"], advice["agrees"]) == (None, False, None)
 
 
 def test_samples_show_every_models_answer(config: ExperimentConfig) -> None:
