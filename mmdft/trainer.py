@@ -61,7 +61,7 @@ class DFTTrainer(Trainer):
     `token_accuracy`, `entropy` (of the model's rows, in nats), `below_0.01` (the share of tokens
     with p < 0.01) and `effective_tokens`, (sum w)^2 / (n sum w^2); `answer_tokens`, their number;
     `clipped`, the share of steps whose gradient was clipped; `padding`, the share of padded
-    positions; `tokens_per_second`, all ranks together; and `peak_memory_mb`.
+    positions; `tokens_per_second`, all ranks together, a shared prefix once; and `peak_memory_mb`.
 
     Objectives that pull towards a reference also log `divergence`, the mean KL(reference || p) in
     nats.

@@ -10,7 +10,7 @@ first; mask and positions are the same.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -81,7 +81,8 @@ def chains_of(rows: Sequence[LoadedRow], capacity: int) -> list[Chain]:
 
     Images are the same if they are one file, or the same bytes, under one pixel budget. What two
     rows share ends one token before either's first reply, whose first token that one predicts; and
-    nothing is shared that does not hold all of the images.
+    nothing is shared that does not hold all of the images. Rows that are there again are in another
+    chain than before.
 
     Args:
         rows: the examples, none longer than the capacity.
@@ -91,8 +92,12 @@ def chains_of(rows: Sequence[LoadedRow], capacity: int) -> list[Chain]:
         Every row once.
     """
     groups: defaultdict[Hashable, list[int]] = defaultdict(list)
+    times: Counter[tuple[str, int]] = Counter()
     for index, row in enumerate(rows):
-        groups[_kind(row)].append(index)
+        # A source's `repeat` asks for its rows several times an epoch, not several times a step.
+        where = row.source, row.row
+        groups[_kind(row), times[where]].append(index)
+        times[where] += 1
     lengths = [row.length for row in rows]
     return [
         part

@@ -328,8 +328,10 @@ def test_each_image_is_read_once_at_loading_and_once_for_each_use(
     dataset = RenderedDataset(loaded.rows, model, budget)
     for epoch in (1, 2):
         usable(dataset[0])
-        assert opened == ["a.png", "b.png"] * epoch
-        assert len(decoded) == 2 * epoch
+        usable(dataset[1])
+        usable(dataset[1])  # the images of the row before, which are at hand
+        assert opened == ["a.png", "b.png", "b.png"] * epoch
+        assert len(decoded) == 3 * epoch
     opened.clear()
     usable(StreamedDataset([source], DataConfig(), model, budget)[1])
     assert sorted(opened) == ["b.png", "x.jsonl", "x.jsonl"]  # the index, then the row

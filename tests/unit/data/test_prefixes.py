@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from mmdft.errors import ModelError
 from mmdft.records import Example, ImageRef, Rendered, Turn
 
 IMAGE = 99
+NUMBERS = count(1)
 
 
 @cache
@@ -67,7 +69,7 @@ def loaded(
     turns = (Turn(role="user", parts=parts), Turn(role="assistant", parts=(str(answer),)))
     return LoadedRow(
         source="rows.jsonl",
-        row=1,
+        row=next(NUMBERS),
         example=Example(id="x", turns=turns, meta=meta),
         sizes=((8, 8),) * len(images),
         length=len(tokens.ids),
@@ -95,6 +97,17 @@ def test_chains_by_hand() -> None:
         [Branch(3, 0)],
         [Branch(6, 0)],
         [Branch(7, 0)],
+    ]
+
+
+def test_repeats_of_an_epoch_are_not_put_into_one_step() -> None:
+    rows = [loaded([1, 5, 6], [8]), loaded([1, 5, 6], [9])]
+    # as `repeat: 2.5` may have it
+    epoch = [rows[0], rows[0], rows[1], rows[1], rows[0]]
+    assert chains_of(epoch, 50) == [
+        [Branch(0, 0), Branch(2, 2)],
+        [Branch(1, 0), Branch(3, 2)],
+        [Branch(4, 0)],
     ]
 
 
