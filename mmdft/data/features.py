@@ -24,10 +24,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from mmdft.data.images import image_size, open_image
+from mmdft.data.images import image_size, open_image, refuse_other_size
 from mmdft.data.patches import BytePatches, byte_patches
 from mmdft.data.vision import ImageBudget, PixelBudget, fit, image_tensors, own_budget
-from mmdft.errors import DataError
 from mmdft.files import write_bytes, write_text
 from mmdft.records import Example, ImageRef, Rendered
 
@@ -123,13 +122,7 @@ def _cached(
     budget: PixelBudget,
     folder: FeatureFolder,
 ) -> CachedImage:
-    now = image_size(ref)
-    if now != size:
-        shown = ["x".join(map(str, each)) for each in (now, size)]
-        raise DataError(
-            f"{ref.label}: {shown[0]} pixels now, {shown[1]} when it was loaded; put the image of "
-            "then back, or start again in another folder"
-        )
+    refuse_other_size(ref, image_size(ref), size)
     source = _hash(_content(ref), repr(budget).encode(), folder.decoding.encode())
     link = _place(folder, "sources", source)
     if link.is_file():

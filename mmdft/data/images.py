@@ -75,6 +75,20 @@ def image_size(ref: ImageRef) -> tuple[int, int]:
         return (height, width) if is_turned else (width, height)
 
 
+def refuse_other_size(ref: ImageRef, now: tuple[int, int], then: tuple[int, int]) -> None:
+    """See that an image still has the (width, height) that its tokens were made for.
+
+    Raises:
+        DataError: it has another.
+    """
+    if now != then:
+        shown = ["x".join(map(str, each)) for each in (now, then)]
+        raise DataError(
+            f"{ref.label}: {shown[0]} pixels now, {shown[1]} when it was loaded; put the image of "
+            "then back, or start again in another folder"
+        )
+
+
 @contextmanager
 def _opened(ref: ImageRef) -> Iterator[tuple[BinaryIO, Image.Image]]:
     """An image whose header was read, in its stream; all that goes wrong while open is told."""

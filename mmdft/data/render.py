@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from mmdft.data.chat import ChatTokens, render_text
-from mmdft.data.images import open_image
+from mmdft.data.images import open_image, refuse_other_size
 from mmdft.data.vision import (
     ImageBudget,
     expansions,
@@ -102,12 +102,7 @@ def add_images(
     """
     images = [open_image(ref) for ref in example.images]
     for ref, image, size in zip(example.images, images, sizes, strict=True):
-        if image.size != size:
-            now, then = ("x".join(map(str, each)) for each in (image.size, size))
-            raise DataError(
-                f"{ref.label}: {now} pixels now, {then} when it was loaded; put the image of "
-                "then back, or start again in another folder"
-            )
+        refuse_other_size(ref, image.size, size)
     return _with_images(rendered, images, example, processor, budget)
 
 
