@@ -150,16 +150,16 @@ def by_trl(states: Tensor, labels: Tensor, head: nn.Module) -> Tensor:
 
 def by_trl_compact(states: Tensor, labels: Tensor, head: nn.Module) -> Tensor:
     """TRL's kernel on the trained tokens alone: what TRL does where Triton runs."""
-    targets, predicts = answer_targets(labels[None])
+    targets, places = answer_targets(labels[None])
     picked = torch.cat([targets.new_full((1,), IGNORE), targets])
-    chosen = states[predicts[0]]
+    chosen = states[places]
     return by_trl(torch.cat([chosen, chosen[:1].detach()]), picked, head)
 
 
 def by_mmdft(states: Tensor, labels: Tensor, head: nn.Module) -> Tensor:
     """The answer head."""
-    targets, predicts = answer_targets(labels[None])
-    return answer_loss(states[predicts[0]], targets, head, dft, chunk_mb=256).loss
+    targets, places = answer_targets(labels[None])
+    return answer_loss(states[places], targets, head, dft, chunk_mb=256).loss
 
 
 CONTENDERS: dict[str, Callable[[Tensor, Tensor, nn.Module], Tensor]] = {
