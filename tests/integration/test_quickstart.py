@@ -198,7 +198,7 @@ def test_the_page_in_a_browser(
 
 @pytest.mark.slow
 def test_at_full_size(tmp_path: Path) -> None:
-    """The base sees, and is the better for being fine-tuned with at least one of the objectives."""
+    """The base sees; on wrong demonstrations DFT is ahead of SFT, on facts SFT of DFT."""
     done = subprocess.run(
         [sys.executable, "-m", "mmdft", "quickstart", "--out", str(tmp_path / "out"), "--json"],
         capture_output=True,
@@ -210,6 +210,7 @@ def test_at_full_size(tmp_path: Path) -> None:
     assert printed["report"].endswith("report.html")
     noisy, facts = printed["summary"]["noisy"], printed["summary"]["facts"]
     assert noisy["base"]["test"] > 0.5
-    assert max(each["test"] for each in noisy["variants"].values()) > noisy["base"]["test"]
-    # One number in ninety is right by chance.
-    assert facts["base"]["test"] < 0.1 < facts["variants"]["sft"]["test"]
+    assert noisy["variants"]["dft"]["test"] > noisy["variants"]["sft"]["test"] + 0.1
+    # Of eight facts one may be guessed.
+    assert facts["base"]["test"] <= 0.125
+    assert facts["variants"]["sft"]["test"] > facts["variants"]["dft"]["test"] + 0.1
