@@ -192,6 +192,9 @@ class DFTTrainer(Trainer):
         used = inputs.get("attention_mask", torch.ones_like(ids)).sum()
         self._positions += torch.stack([used, used.new_full((), ids.numel())])
         self._losses.append((answers.loss.detach(), names))
+        if self.is_deepspeed_enabled:
+            # It makes its step within the last backward pass, before any norm is asked for.
+            self._refuse_what_is_not_finite()
         total = self._divisor(answers.sums) if num_items_in_batch is None else num_items_in_batch
         # Ranks average their gradients, so each scales its share up by their number.
         ranks = self.accelerator.num_processes if num_items_in_batch is not None else 1
@@ -262,7 +265,13 @@ class DFTTrainer(Trainer):
         Raises:
             DataError: a loss of the step is not finite.
         """
+        self._refuse_what_is_not_finite()
+        return super()._get_grad_norm(model, grad_norm=grad_norm)
+
+    def _refuse_what_is_not_finite(self) -> None:
         losses, self._losses = self._losses, []
+        if not losses:
+            return
         for loss, (_, names) in zip(
             torch.stack([loss for loss, _ in losses]).tolist(), losses, strict=True
         ):
@@ -272,7 +281,6 @@ class DFTTrainer(Trainer):
                     f"{', '.join(names)}; look at these rows, or lower the learning rate in "
                     "another output_dir. No step was made of it, and the checkpoints are kept"
                 )
-        return super()._get_grad_norm(model, grad_norm=grad_norm)
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         """Clip, and count the steps in which there was something to clip."""

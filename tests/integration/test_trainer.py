@@ -474,6 +474,17 @@ def test_a_non_finite_loss_stops_before_the_optimizer_and_names_the_rows(case, t
     assert all(torch.equal(before[n].nan_to_num(), after[n].nan_to_num()) for n in before)
 
 
+def test_under_deepspeed_a_non_finite_loss_stops_before_the_backward_pass(case, tmp_path):
+    """DeepSpeed steps at the end of the last backward pass, before a norm is asked for."""
+    trainer, _ = trainer_for(case, "qwen2_5_vl", tmp_path, per_device_train_batch_size=2)
+    with torch.no_grad():
+        trainer.model.model.language_model.norm.weight[0] = float("nan")
+    batch = next(iter(trainer.get_train_dataloader()))
+    trainer.is_deepspeed_enabled = True
+    with pytest.raises(DataError, match=r"the loss is nan at step 1, examples \d, \d"):
+        trainer.compute_loss(trainer.model, batch, num_items_in_batch=torch.tensor(1))
+
+
 def test_only_answer_tokens_reach_the_head(case, monkeypatch):
     processor, model, rows = case("qwen3_vl")
     batch = collate_training(rows, processor.tokenizer.pad_token_id)
