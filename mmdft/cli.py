@@ -53,7 +53,6 @@ FAMILIES = (
     "gemma3",
 )
 SPLITS = ("train", "validation", "test", "ood")
-SHIFTS = ("values", "wording", "look")
 STYLES = ("plain", "wordy")
 NOISE_KINDS = ("mismatch", "wrong_step", "wrong_answer")
 # The kinds of drawn sets, and which options each has beside --num, --seed and --size.
@@ -598,7 +597,7 @@ def experiment(config: Path, overrides: tuple[str, ...], dry_run: bool, as_json:
 @click.option(
     "--shift",
     callback=_split,
-    help="What split ood has other than train, by commas. [default: values,wording,look]",
+    help="What is other than usual: values,wording,look. [default: all in split ood, else none]",
 )
 @click.option(
     "--num-facts",
@@ -656,7 +655,6 @@ def figures(
     else:
         from mmdft.data.figures import write_figures
 
-        shared["shift"] = SHIFTS if options["shift"] is None else options["shift"]
         path = write_figures(out, size=size or 112, **shared)
     if sheet is not None:
         from mmdft.data.figures import contact_sheet, encode_png

@@ -70,7 +70,7 @@ class FiguresConfig(_Section):
     style: Literal["plain", "wordy"] = "plain"
     """The words of the demonstrations."""
     shift: list[Literal["values", "wording", "look"]] | None = None
-    """For the split ood: what is another than in training; None is all of it."""
+    """What is other than usual; None is all of it in split ood, and nothing in the others."""
 
 
 class FactsConfig(_Section):

@@ -28,7 +28,7 @@ class Place:
     split: str
     seed: int
     index: int
-    shift: Collection[str] = SHIFTS
+    shift: Collection[str] | None = None
 
     def problem(self, index: int | None = None) -> Problem:
         """The figure, or another of the set."""
@@ -75,7 +75,7 @@ def demonstration(
         row["choices"] = list(options)
     row["category"] = family
     row["meta"] = {"split": split, "seed": seed, "params": problem.params}
-    if set(place.shift) != set(SHIFTS):
+    if place.shift is not None and set(place.shift) != set(SHIFTS):
         row["meta"]["shift"] = [name for name in SHIFTS if name in place.shift]
     if noisy:
         row["meta"]["noisy"] = True

@@ -33,7 +33,7 @@ def draw(
     split: str = "train",
     size: int = 112,
     style: str = "plain",
-    shift: Collection[str] = SHIFTS,
+    shift: Collection[str] | None = None,
 ) -> Figure:
     """Draw one figure; the same arguments give the same figure, byte for byte.
 
@@ -49,8 +49,9 @@ def draw(
             questions and looks, listed in `mmdft.data.figures.families`.
         size: the side of the picture in pixels, from 56 to 1024; at least the family's `min_size`.
         style: the words of the reasoning, "plain" or "wordy"; nothing else depends on it.
-        shift: of split "ood", which of `SHIFTS` are other than in training. Without "values" the
-            content is that of split "test", index by index.
+        shift: which of `SHIFTS` are other than usual; None is all of them in split "ood" and none
+            in the others. Of "ood" without "values" the content is that of split "test", index by
+            index; "values" are shifted in "ood" alone.
 
     Raises:
         DataError: an argument is not one of these; the message names the mend.
@@ -80,7 +81,7 @@ def picture(family: str, params: Params, size: int) -> Image:
 
 
 def pose(
-    family: str, *, seed: int, index: int, split: str = "train", shift: Collection[str] = SHIFTS
+    family: str, *, seed: int, index: int, split: str = "train", shift: Collection[str] | None = None
 ) -> Problem:
     """A figure without its picture, which takes nearly all of the time; arguments as of `draw`.
 
@@ -89,11 +90,10 @@ def pose(
     """
     check_family(family)
     check_split(split)
-    check_shift(shift, split)
+    shifted = shifts_of(split, shift)
     if index < 0:
         raise DataError(f"index must be 0 or more, got {index}")
     entry = ALL_FAMILIES[family]
-    shifted = set(shift) if split == "ood" else set()
     content = "test" if split == "ood" and "values" not in shifted else split
     name = f"{seed}/{family}/{content}/{index}".encode()
     rng = Random(int.from_bytes(blake2b(name, digest_size=16).digest(), "big"))
@@ -141,15 +141,23 @@ def check_style(style: str) -> None:
         raise DataError(f"unknown style '{style}'; {_nearest(style, TELLINGS)}")
 
 
-def check_shift(shift: Collection[str], split: str) -> None:
-    """Raise DataError unless `shift` names some of `SHIFTS`, or all of them beside "ood"."""
+def shifts_of(split: str, shift: Collection[str] | None) -> Collection[str]:
+    """What is other than usual: `shift`, or what is so in the split if it is None.
+
+    Raises:
+        DataError: `shift` names nothing, something else than `SHIFTS`, or the values of a split
+            that is not "ood".
+    """
+    if shift is None:
+        return SHIFTS if split == "ood" else ()
     for name in shift:
         if name not in SHIFTS:
             raise DataError(f"unknown shift '{name}'; {_nearest(name, SHIFTS)}")
     if not shift:
-        raise DataError("shift names nothing; without a shift the figures are those of split test")
-    if split != "ood" and set(shift) != set(SHIFTS):
-        raise DataError(f"shift is for split ood, and split is {split}; leave it out")
+        raise DataError("shift names nothing; leave it out, or name one of " + ", ".join(SHIFTS))
+    if "values" in shift and split != "ood":
+        raise DataError(f"values are shifted in split ood alone, and split is {split}")
+    return shift
 
 
 def check_size(size: int) -> None:

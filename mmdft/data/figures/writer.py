@@ -11,14 +11,14 @@ from PIL.Image import Image
 
 from mmdft.data.figures.demonstrations import NOISE_KINDS, Place, demonstration
 from mmdft.data.figures.families import FAMILIES, GROUPS
-from mmdft.data.figures.figure import SHIFTS, Params
+from mmdft.data.figures.figure import Params
 from mmdft.data.figures.generate import (
     check_family,
-    check_shift,
     check_size,
     check_split,
     check_style,
     picture,
+    shifts_of,
 )
 from mmdft.errors import DataError
 from mmdft.files import write_bytes, write_jsonl
@@ -36,7 +36,7 @@ def write_figures(
     noise_kind: str = "mismatch",
     choices: float = 0.0,
     style: str = "plain",
-    shift: Collection[str] = SHIFTS,
+    shift: Collection[str] | None = None,
 ) -> Path:
     """Write `num` figures of a split, families taking turns, and return the JSONL's path.
 
@@ -65,9 +65,10 @@ def write_figures(
         style: the words of the demonstrations: "plain", or "wordy", the same steps with the same
             numbers in other words and another order. All else in a row is the same; a wrong
             demonstration is made wrong before it is told.
-        shift: of split "ood", which of "values", "wording" and "look" are other than in training;
-            `meta` has them where it is not all three. Without "values", the figures are those of
-            split "test" of the same seed, and so share no content with "train".
+        shift: which of "values", "wording" and "look" are other than usual; `meta` has them if they
+            are given. None is all three in split "ood", and none in the others, of which "values"
+            are never shifted. Of "ood" without "values", the figures are those of split "test" of
+            the same seed, and so share no content with "train".
 
     Raises:
         DataError: an argument is wrong, or the folder cannot be written.
@@ -75,7 +76,7 @@ def write_figures(
     check_split(split)
     check_size(size)
     check_style(style)
-    check_shift(shift, split)
+    shifts_of(split, shift)
     names = [
         name
         for asked in (FAMILIES if families is None else families)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -241,6 +242,19 @@ def test_a_set_of_other_looks_is_the_test_set_drawn_anew(tmp_path: Path) -> None
         assert images[0] != images[1]
 
 
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_other_splits_are_shifted_without_a_change_of_content(split: str) -> None:
+    for family in ("bar_sum", "triangle_angle", "reading"):
+        for index in range(4):
+            plain = pose(family, seed=5, index=index, split=split)
+            look = pose(family, seed=5, index=index, split=split, shift=["look"])
+            worded = pose(family, seed=5, index=index, split=split, shift=["wording"])
+            assert look == replace(plain, params={**plain.params, "style": "shifted"})
+            assert worded == replace(plain, question=worded.question)
+            asked = {text.format(**plain.params) for text in OOD_QUESTIONS[family]}
+            assert worded.question in asked
+
+
 def test_noise_in_a_partial_shift_is_of_that_set() -> None:
     place = Place(family="bar_sum", split="ood", seed=0, index=0, shift=("look",))
     row = demonstration(place, noise=0.999, noise_kind="mismatch", choices=0.0)
@@ -253,8 +267,8 @@ def test_noise_in_a_partial_shift_is_of_that_set() -> None:
     ("arguments", "mend"),
     [
         ({"shift": ["lok"]}, "unknown shift 'lok'; did you mean 'look'"),
-        ({"shift": []}, "those of split test"),
-        ({"shift": ["look"], "split": "test"}, "shift is for split ood, and split is test"),
+        ({"shift": []}, "shift names nothing; leave it out, or name one of values"),
+        ({"shift": ["values"], "split": "test"}, "in split ood alone, and split is test"),
         ({"style": "wordi"}, "unknown style 'wordi'; did you mean 'wordy'"),
     ],
 )

@@ -29,6 +29,8 @@ REGIMES = [
     *("clean", "facts", "hard", "noisy_10", "noisy_20", "noisy_30", "noisy_40", "own_samples"),
     *("style_shift", "wordy"),
 ]
+# The same where the base has much to learn.
+LOOKS = ["new_look", "new_look_noisy_30"]
 # More variants on the data of one of these: name -> regime.
 WIDER = {
     "lora": "noisy_30",
@@ -69,7 +71,7 @@ def asked_of(config: ExperimentConfig) -> dict[str, Any]:
 
 
 def test_all_are_there() -> None:
-    assert [path.stem for path in SHIPPED] == sorted([*REGIMES, *WIDER])
+    assert [path.stem for path in SHIPPED] == sorted([*REGIMES, *LOOKS, *WIDER])
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=str)
@@ -89,7 +91,7 @@ def test_each_is_whole(path: Path) -> None:
     assert read | {str(source.path) for source in config.run.data.train} <= drawn.keys()
 
 
-@pytest.mark.parametrize("name", REGIMES)
+@pytest.mark.parametrize("name", [*REGIMES, *LOOKS])
 def test_a_regime_compares_two_with_five_seeds_and_all_controls(name: str) -> None:
     config = named(name)
     assert list(config.variants) == ["sft", "dft"] and len(config.seeds) == 5
@@ -164,6 +166,32 @@ def test_they_differ_in_one_thing_each() -> None:
     assert own == {**same, "set": {**clean["set"], "num": 1000, "seed": 12}}
     samples = [each for _, each in sets_of(named("own_samples")) if each.kind == "samples"]
     assert [(each.num_samples, each.temperature) for each in samples] == [(4, 1.0)]
+
+
+def test_a_new_look_is_trained_and_asked_and_the_old_one_is_not_to_be_forgotten() -> None:
+    clean, *others = (differences(named(name)) for name in LOOKS)
+    (noisy,) = others
+    assert noisy == {**clean, "set": {**clean["set"], "noise": 0.3}}
+    tuned = clean["set"]["families"]
+    assert clean["set"]["shift"] == ["look"] and clean["set"]["split"] == "train"
+    asked = clean["asked"]
+    for label, (split, shift) in {
+        "validation": ("validation", ["look"]),
+        "test": ("test", ["look"]),
+        "values": ("ood", ["values", "look"]),
+        "wording": ("ood", ["wording", "look"]),
+        "look_others": ("test", ["look"]),
+        "plain": ("test", None),
+        "others": ("test", None),
+    }.items():
+        each = asked[label]
+        assert (each["split"], each["shift"], each["noise"]) == (split, shift, 0)
+        kinds = {*TRAINED} - {*tuned} if label.endswith("others") else {*tuned}
+        assert {*each["families"]} == kinds
+    # The same figures in both looks.
+    for label in ("test", "others"):
+        other = {"test": "plain", "others": "look_others"}[label]
+        assert {**asked[label], "shift": None} == {**asked[other], "shift": None}
 
 
 def differences(config: ExperimentConfig) -> dict[str, Any]:
