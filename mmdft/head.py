@@ -23,6 +23,7 @@ from mmdft.answer_loss import (
     projected_loss,
     token_logp,
 )
+from mmdft.attention import attend_by_parts
 from mmdft.data.collate import IGNORE, model_inputs
 from mmdft.data.prefixes import branch_mask
 from mmdft.errors import ModelError
@@ -240,6 +241,8 @@ def _example_of(inputs: Mapping[str, Any]) -> Tensor:
 def _model_inputs(model: nn.Module, inputs: Mapping[str, Any]) -> dict[str, Any]:
     config: Any = extract_model_from_parallel(model).config
     found = model_inputs(inputs, config.model_type)
+    if "position_ids" in inputs:
+        attend_by_parts()
     if "seen_until" in inputs:
         found["attention_mask"] = branch_mask(inputs["seen_until"], config._attn_implementation)
     return found

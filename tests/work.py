@@ -1,4 +1,4 @@
-"""Counting the work of what is run: matrix products and new memory, the same on every machine."""
+"""Counting the work of what is run: products, attention and new memory, on any machine the same."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ class Work(TorchDispatchMode):
         products: floating-point operations of matrix products, two for a multiplication and its
             addition: `linear` of two matrices, as linear layers make them, `batched` of stacks of
             them, as attention does.
+        attended: by the numbers of queries and keys, how often PyTorch's attention on a CPU ran,
+            each example of a batch and each head once.
         new: bytes of newly made tensors by shape. What is written in place or only looked at
             otherwise makes none.
     """
@@ -33,6 +35,7 @@ class Work(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.products: Counter[str] = Counter()
+        self.attended: Counter[tuple[int, int]] = Counter()
         self.new: Counter[tuple[int, ...]] = Counter()
 
     def __torch_dispatch__(
@@ -45,6 +48,9 @@ class Work(TorchDispatchMode):
         if kind is not None:
             left, right = [arg for arg in args if isinstance(arg, torch.Tensor)][-2:]
             self.products[kind] += 2 * left.numel() * right.shape[-1]
+        if func.overloadpacket is torch.ops.aten._scaled_dot_product_flash_attention_for_cpu:
+            query, key = args[:2]
+            self.attended[query.shape[2], key.shape[2]] += query.shape[0] * query.shape[1]
         seen = {tensor.untyped_storage().data_ptr() for tensor in given}
         for leaf in tree_leaves(result):
             if isinstance(leaf, torch.Tensor) and leaf.untyped_storage().data_ptr() not in seen:

@@ -106,6 +106,7 @@ class Step:
         self.positions = batch["input_ids"].numel()
         self.answers = int((batch["labels"] != IGNORE).sum())
         self.patches = len(batch["pixel_values"])
+        self.shape = batch["input_ids"].shape
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +138,7 @@ def steps(tiny_dir, processor, tmp_path_factory):
     assert made["packed"].positions == sum(len(row.ids) for row in rows)
     assert made["padded"].positions > 2 * made["packed"].positions
     assert made["padded"].answers == made["packed"].answers > made["fewer answers"].answers
-    return model.config, made
+    return model.config, made, [len(row.ids) for row in rows]
 
 
 @pytest.mark.parametrize("name", ["padded", "packed", "fewer answers"])
@@ -173,3 +174,15 @@ def test_memory_of_a_step(name, steps):
         n for s, n in ending[config.intermediate_size].items() if math.prod(s) == of_positions
     ]
     assert sum(states) == config.num_hidden_layers * (4 + 4) * 4 * of_positions
+
+
+def test_attention_of_a_step(steps):
+    config, made, lengths = steps[0].text_config, steps[1], steps[2]
+    heads = config.num_attention_heads * config.num_hidden_layers
+    batch, width = made["padded"].shape
+    assert made["padded"].work.attended[width, width] == batch * heads
+    # Of a packed row each example by itself, and never the row.
+    row = made["packed"].positions
+    attended = made["packed"].work.attended
+    assert row not in {size for pair in attended for size in pair}
+    assert all(attended[size, size] == lengths.count(size) * heads for size in lengths)

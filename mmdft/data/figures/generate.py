@@ -81,7 +81,12 @@ def picture(family: str, params: Params, size: int) -> Image:
 
 
 def pose(
-    family: str, *, seed: int, index: int, split: str = "train", shift: Collection[str] | None = None
+    family: str,
+    *,
+    seed: int,
+    index: int,
+    split: str = "train",
+    shift: Collection[str] | None = None,
 ) -> Problem:
     """A figure without its picture, which takes nearly all of the time; arguments as of `draw`.
 
