@@ -46,10 +46,13 @@ def attend(
     """
     sizes = _sizes(query, key, attention_mask, options.get("position_ids"))
     if len(sizes) < 2:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+        whole: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, **options
+        )
+        return whole
     assert attention_mask is not None
     # Split, not sliced: the gradient of each slice would be as long as the whole row.
-    parts = zip(*(tensor.split(sizes, dim=2) for tensor in (query, key, value)), strict=True)
+    parts = zip(*(torch.split(each, sizes, dim=2) for each in (query, key, value)), strict=True)
     found, start = [], 0
     for size, part in zip(sizes, parts, strict=True):
         seen = slice(start, start + size)

@@ -303,9 +303,9 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         f"lowest and highest in brackets; losses and gradients were equal within {CLOSE:g} in "
         f"fp32 first. {told(result)}",
         table(titles, rows),
-        "`packed` is `data.packing` without a shared prefix: on a CPU, and with sdpa, its "
-        "attention computes all pairs of positions in the row. `padded` has a row for each answer, "
-        "and as all are of one length no padding.",
+        "`packed` is `data.packing` without a shared prefix: on a CPU each answer attends by "
+        "itself (`mmdft.attention`), on a GPU sdpa computes all pairs of positions in the row. "
+        "`padded` has a row for each answer, and as all are of one length no padding.",
     ]
     return "\n\n".join(parts) + "\n"
 
