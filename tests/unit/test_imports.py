@@ -45,7 +45,7 @@ LAYERS = [
         "mmdft.evals.arithmetic",
         "mmdft.evals.text",
     ),
-    ("mmdft.objectives", "mmdft.answer_loss"),
+    ("mmdft.objectives", "mmdft.answer_loss", "mmdft.attention"),
     ("mmdft.head", "mmdft.model", "mmdft.tiny", "mmdft.diagnostics"),
     ("mmdft.vision_features",),
     ("mmdft.probing", "mmdft.reference"),
