@@ -242,6 +242,7 @@ def _model_inputs(model: nn.Module, inputs: Mapping[str, Any]) -> dict[str, Any]
     config: Any = extract_model_from_parallel(model).config
     found = model_inputs(inputs, config.model_type)
     if "position_ids" in inputs:
+        # Here, where every packed row passes, whoever made the model.
         attend_by_parts()
     if "seen_until" in inputs:
         found["attention_mask"] = branch_mask(inputs["seen_until"], config._attn_implementation)

@@ -182,7 +182,7 @@ def collate_packed(packs: Sequence[Sequence[Rendered]], positions: Positions) ->
     0 0 0 1, a second example of ids 5 6 7 9 that shares 2 adds 7 9 at positions 2 3. The token that
     predicts its first answer token is always its own.
 
-    What lies between two examples is skipped by `flash_attention_2`, and on a CPU by
+    What lies between two examples is skipped by `flash_attention_2`, and by sdpa on a CPU, through
     `mmdft.attention`; elsewhere the cost of attention grows with the square of the row, and
     accumulation is cheaper than a larger batch.
 

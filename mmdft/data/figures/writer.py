@@ -65,7 +65,7 @@ def write_figures(
         style: the words of the demonstrations: "plain", or "wordy", the same steps with the same
             numbers in other words and another order. All else in a row is the same; a wrong
             demonstration is made wrong before it is told.
-        shift: which of "values", "wording" and "look" are other than usual; `meta` has them if they
+        shift: which of "values", "wording" and "look" are other than usual; `meta` has them if some
             are given. None is all three in split "ood", and none in the others, of which "values"
             are never shifted. Of "ood" without "values", the figures are those of split "test" of
             the same seed, and so share no content with "train".
@@ -76,7 +76,7 @@ def write_figures(
     check_split(split)
     check_size(size)
     check_style(style)
-    shifts_of(split, shift)
+    shifts_of(split, shift)  # refuses now what it would refuse at the first figure
     names = [
         name
         for asked in (FAMILIES if families is None else families)
